@@ -1,0 +1,67 @@
+"""A phantom cine of one slice: everything the scanner would see, and the truth behind it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .anatomy import draw_anatomy, render
+from .draw import Dice, Ranges, draw_heart
+from .scanner import Scanner, acquire, draw_scanner
+
+
+@dataclass(frozen=True)
+class PhantomCine:
+    """A batch of slice cines.
+
+    Attributes:
+        magnitude: [B, T, X, Y] float, noise-free, blurred and shaded; brightness of blood is about 1.
+        labels: [B, T, X, Y] uint8: 0 background, 1 myocardium, 2 pool.
+        velocity: [B, 3, T, X, Y] float, along X, Y and towards the apex, cm/s at RR = 1000 ms.
+        rr: [B] float, RR interval, ms.
+        scanner: how it was imaged.
+    """
+
+    magnitude: Tensor
+    labels: Tensor
+    velocity: Tensor
+    rr: Tensor
+    scanner: Scanner
+
+
+def pixel_axes(height: int, width: int, pixel_mm: float) -> tuple[Tensor, Tensor]:
+    """Positions of pixels from the image centre, mm: X [1, 1, height, width] and Y, the same."""
+    x = (torch.arange(height) - (height - 1) / 2) * pixel_mm
+    y = (torch.arange(width) - (width - 1) / 2) * pixel_mm
+    shape = (1, 1, height, width)
+    return x[:, None].expand(shape).contiguous(), y[None].expand(shape).contiguous()
+
+
+def image_cines(
+    generator: torch.Generator,
+    batch: int,
+    frames: int,
+    size: int,
+    pixel_mm: float = 1.5,
+    ranges: Ranges | None = None,
+) -> PhantomCine:
+    """Draws and images a batch of independent slices.
+
+    Args:
+        generator: the source of randomness; the same state gives the same cines.
+        batch: number of slices B.
+        frames: frames T, evenly spaced over the cycle from end-diastole.
+        size: pixels along each side.
+        pixel_mm: pixel size, mm.
+        ranges: what the numbers are drawn from.
+
+    Returns:
+        The cines with their truth.
+    """
+    dice = Dice(generator, batch)
+    ventricle, rr = draw_heart(dice, ranges or Ranges())
+    anatomy, scanner = draw_anatomy(dice), draw_scanner(dice)
+    time = torch.arange(frames).expand(batch, frames) / frames
+    state = ventricle.image(*pixel_axes(size, size, pixel_mm), time)
+    picture, labels = render(anatomy, ventricle, state, time)
+    return PhantomCine(acquire(scanner, picture, pixel_mm), labels, state.velocity / 10, rr, scanner)
