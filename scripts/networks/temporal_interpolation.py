@@ -1,0 +1,79 @@
+"""First module: acquired frames in, magnitude and segmentation at any time between them out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import ConvPair, TimeModulation, Trunk, initialise, warp
+
+
+class TemporalInterpolation(nn.Module):
+    """Motion-compensated frame interpolation and segmentation of the left ventricle.
+
+    A trunk sees four acquired frames of a gap (two on each side, so acceleration is visible) once. For every time
+    in the gap a small head turns its features into two motion fields, carries both neighbouring frames along them,
+    and refines and segments what arrives. Motion vanishes at the acquired frames by construction.
+
+    Source: module (a) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897, with motion compensation after
+    Jiang et al., CVPR 2018 (Super SloMo).
+
+    Args:
+        widths: channels of the trunk's four levels.
+        features: channels of the features that the trunk hands to the heads.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 96, 112), features: int = 32) -> None:
+        super().__init__()
+        self.trunk = Trunk(16, widths, features)
+        self.motion_in = nn.Conv2d(features, features, 3, 1, 1)
+        self.motion_time = TimeModulation(features)
+        self.motion_out = nn.Conv2d(features, 4, 3, 1, 1)
+        self.image_in = nn.Conv2d(features + 8, features, 3, 1, 1)
+        self.image_time = TimeModulation(features)
+        self.image_body = ConvPair(features, features)
+        self.image_out = nn.Conv2d(features, 20, 3, 1, 1)
+        initialise(self)
+        for layer in (self.motion_out, self.image_out):
+            nn.init.normal_(layer.weight, std=1e-3)
+
+    def encode(self, keys: Tensor, gap: Tensor) -> Tensor:
+        """Looks at the acquired frames around a gap.
+
+        Args:
+            keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+            gap: [B] float, gap length as a fraction of the cycle.
+
+        Returns:
+            [B, features, X / 2, Y / 2] float.
+        """
+        x = F.pixel_unshuffle(keys, 2)
+        no_context = torch.zeros_like(x[:, :1, ::4, ::4])
+        return self.trunk(x, gap, no_context)
+
+    def decode(self, keys: Tensor, features: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Makes a frame at one time in the gap.
+
+        Args:
+            keys: [B, 4, X, Y] float, as in ``encode``.
+            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            tau: [B] float, 0 to 1.
+            gap: [B] float, gap length as a fraction of the cycle.
+
+        Returns:
+            Magnitude [B, 1, X, Y], in the scale of ``keys``; segmentation logits [B, 3, X, Y] (background,
+            myocardium, blood pool); motion [B, 4, X / 2, Y / 2] in pixels a gap: along X and Y to the first frame
+            (times tau) and to the second one (times 1 - tau). float32.
+        """
+        h = F.leaky_relu(self.motion_time(self.motion_in(features), tau, gap), 0.1)
+        motion = self.motion_out(h).float() * 8
+        full = F.interpolate(motion, scale_factor=2.0, mode="bilinear", align_corners=False)
+        time = tau.float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+        first = warp(keys[:, 1:2], full[:, :2] * time)
+        second = warp(keys[:, 2:3], full[:, 2:] * (1 - time))
+        h = torch.cat((F.pixel_unshuffle(torch.cat((first, second), dim=1), 2).to(h.dtype), h), dim=1)
+        h = self.image_body(F.leaky_relu(self.image_time(self.image_in(h), tau, gap), 0.1))
+        out = F.pixel_shuffle(self.image_out(h).float(), 2)
+        visible = torch.sigmoid(out[:, :1] * 4)
+        weight = (1 - time) * visible / ((1 - time) * visible + time * (1 - visible) + 1e-6)
+        magnitude = weight * first + (1 - weight) * second + 4 * time * (1 - time) * out[:, 1:2]
+        return magnitude, out[:, 2:] * 4, motion

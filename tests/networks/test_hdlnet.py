@@ -1,0 +1,124 @@
+"""The network's contract: shapes, acquired frames, scale, cycles, and what bad input is told."""
+
+import pytest
+import torch
+
+from scripts.networks import HDLNet
+from scripts.networks.blocks import warp
+from scripts.networks.hdlnet import neighbours, whole_cycle
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    net = HDLNet().eval()
+    # An untrained head says next to nothing; louder ones make differences show.
+    with torch.no_grad():
+        for layer in (net.interpolation.motion_out, net.interpolation.image_out, net.synthesis.velocity_out):
+            layer.weight.normal_(std=0.05)
+    return net
+
+
+@pytest.fixture(scope="module")
+def image():
+    return torch.rand(1, 5, 48, 52, generator=torch.Generator().manual_seed(1)) * 900
+
+
+CYCLIC = torch.ones(1, dtype=torch.int64)
+
+
+def test_parameters_stay_within_the_budget(network):
+    assert sum(p.numel() for p in network.parameters()) <= 2_500_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor"), [((1, 3, 32, 32), 6), ((2, 4, 33, 47), 2), ((1, 7, 64, 40), 1), ((1, 3, 32, 35, 2), 3)]
+)
+@torch.no_grad()
+def test_shapes(network, shape, factor):
+    network.upsampling_factor = factor
+    pred = network(torch.rand(shape))
+    assert pred.shape == (shape[0], 8 * shape[1] * factor, *shape[2:])
+    network.upsampling_factor = 6
+
+
+@torch.no_grad()
+def test_acquired_frames_come_out_unchanged(network, image):
+    pred = network(image).unflatten(1, (8, -1))
+    assert torch.equal(pred[:, 0, ::6], image)
+
+
+@torch.no_grad()
+def test_probabilities_are_probabilities(network, image):
+    pred = network(image).unflatten(1, (8, -1))
+    assert torch.allclose(pred[:, 1:4].sum(1), torch.ones_like(pred[:, 0]), atol=1e-5)
+    assert pred[:, [1, 2, 3, 7]].min() >= 0
+    assert pred[:, [1, 2, 3, 7]].max() <= 1
+
+
+@torch.no_grad()
+def test_brightness_scales_the_magnitude_and_nothing_else(network, image):
+    once, twice = (network(image * k).unflatten(1, (8, -1)) for k in (1, 2))
+    assert torch.allclose(once[:, 0] * 2, twice[:, 0], rtol=1e-3, atol=0.1)
+    assert torch.allclose(once[:, 1:], twice[:, 1:], atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_cycle_may_start_anywhere(network, image):
+    pred = network(image).unflatten(1, (8, -1))
+    rolled = network(image.roll(2, 1)).unflatten(1, (8, -1))
+    assert torch.allclose(pred.roll(12, 2), rolled, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_cine_that_ends_does_not_look_around_its_end(network, image):
+    other = image.clone()
+    other[:, 0] = image[:, 0].flip(-1)
+    open_ended = torch.zeros(1, dtype=torch.int64)
+    frames = [
+        network.interpolation.encode(i[:, neighbours(5, open_ended)[4]], torch.full((1,), 0.2)) for i in (image, other)
+    ]
+    assert torch.equal(*frames)
+    assert neighbours(5, CYCLIC)[4].tolist() == [3, 4, 0, 1]
+    assert neighbours(5, open_ended)[4].tolist() == [3, 4, 4, 4]
+
+
+@torch.no_grad()
+def test_a_stack_is_its_slices(network):
+    stack = torch.rand(1, 3, 32, 32, 2)
+    together = network(stack)
+    for z in range(2):
+        assert torch.allclose(together[..., z], network(stack[..., z]), atol=1e-4)
+
+
+@torch.no_grad()
+def test_scripting_changes_nothing_and_takes_another_factor(network, image):
+    scripted = torch.jit.script(network)
+    assert torch.allclose(network(image), scripted(image), atol=1e-4)
+    scripted.upsampling_factor = 2
+    assert scripted(image).shape[1] == 8 * 5 * 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((1, 2, 32, 32), "3 frames"), ((1, 3, 31, 32), "32 x 32"), ((3, 32, 32), r"\[N, T, X, Y\]")]
+)
+def test_bad_input_is_told_why(network, shape, words):
+    with pytest.raises(ValueError, match=words):
+        network(torch.rand(shape))
+
+
+def test_the_whole_cycle_is_sampled_between_frames():
+    frames = torch.arange(4.0).view(1, 4, 1, 1)
+    cycle = whole_cycle(frames, CYCLIC)[0, :, :, 0, 0]
+    assert cycle[0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 1.5]
+    assert cycle[1, 0] == 1
+
+
+def test_warp_samples_where_it_is_sent():
+    image = torch.arange(30.0).view(1, 1, 5, 6)
+    one_down = torch.zeros(1, 2, 5, 6)
+    one_down[:, 0] = 1
+    assert torch.allclose(warp(image, one_down)[..., :4, :], image[..., 1:, :], atol=1e-4)
+    half_right = torch.zeros(1, 2, 5, 6)
+    half_right[:, 1] = 0.5
+    assert torch.allclose(warp(image, half_right)[..., :5], image[..., :5] + 0.5, atol=1e-4)
