@@ -1,0 +1,1 @@
+"""Figures of merit: on phantom slices and patients that training never saw."""

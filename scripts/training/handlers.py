@@ -1,0 +1,117 @@
+"""What MONAI's engines lack: a warm-up schedule, gradient clipping, and the two figures that validation watches."""
+
+import math
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import Average
+from monai.engines import IterationEvents
+from torch import Tensor, nn
+
+from scripts.networks import VelocityAssessment
+
+from .losses import region
+
+
+class CosineSchedule:
+    """Learning rate of an epoch, as a share of the optimizer's: one epoch of warm-up, then half a cosine.
+
+    Args:
+        epochs: number of epochs.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def __call__(self, epoch: int) -> float:
+        """Share of the full learning rate, 0.01 to 1."""
+        if epoch == 0:
+            return 0.3
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+
+class ClipGradients:
+    """Limits the norm of a network's gradients after every backward pass.
+
+    Args:
+        network: whose gradients.
+        norm: the most their norm may be.
+        event: event of the trainer after the backward pass.
+    """
+
+    def __init__(
+        self, network: nn.Module, norm: float = 1.0, event: object = IterationEvents.BACKWARD_COMPLETED
+    ) -> None:
+        self.network, self.norm, self.event = network, norm, event
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer."""
+        engine.add_event_handler(self.event, self)
+
+    def __call__(self, _: Engine) -> None:
+        """Clips."""
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+
+
+def interpolation_gain(output: list[dict] | dict) -> Tensor:
+    """PSNR above linear blending, in the ventricle, of the frames between acquired ones.
+
+    Args:
+        output: engine output with ``pred`` and ``label`` of ``InterpolationStage``.
+
+    Returns:
+        Scalar, dB, over the whole batch.
+    """
+    pred, truth = output["pred"], output["label"]  # type: ignore[call-overload]
+    tau = truth["tau"]
+    between = ((tau > 0) & (tau < 1)).flatten()[:, None, None, None]
+    where = region(truth["label"].flatten(0, 1)[:, None]) * between
+    first, second, t = truth["keys"][:, None, 1], truth["keys"][:, None, 2], tau[..., None, None]
+    linear = ((1 - t) * first + t * second).flatten(0, 1)[:, None]
+    target = truth["magnitude"].flatten(0, 1)[:, None]
+    ours = ((pred["magnitude"] - target).square() * where).sum()
+    theirs = ((linear - target).square() * where).sum()
+    return 10 * torch.log10(theirs / ours)
+
+
+def dice(output: list[dict] | dict, label: int) -> Tensor:
+    """Dice of one label over all target frames of a batch that carry full labels; engine output as above."""
+    pred, truth = output["pred"], output["label"]  # type: ignore[call-overload]
+    labels = truth["label"].flatten(0, 1)
+    full = (labels <= 2).flatten(1).all(1)[:, None, None]
+    found = (pred["logits"].argmax(1) == label) & full
+    wanted = (labels == label) & full
+    return 2 * (found & wanted).sum() / (found.sum() + wanted.sum()).clamp_min(1)
+
+
+def interpolation_metrics() -> dict[str, Average]:
+    """Metrics of the first stage for a ``SupervisedEvaluator``."""
+    return {
+        "dice_myocardium": Average(lambda o: dice(o, 1)),
+        "dice_pool": Average(lambda o: dice(o, 2)),
+    }
+
+
+class RelativeError:
+    """Root mean square error of one velocity component in the wall, as a share of its root mean square.
+
+    Args:
+        component: 0 radial, 1 circumferential, 2 longitudinal, after removal of bulk motion.
+    """
+
+    def __init__(self, component: int) -> None:
+        self.component, self.assessment = component, VelocityAssessment()
+
+    def __call__(self, output: list[dict] | dict) -> Tensor:
+        """Takes engine output of ``SynthesisStage``; scalar."""
+        pairs, truth = output["pred"], output["label"]  # type: ignore[call-overload]
+        velocity = truth["velocity"].flatten(0, 1).nan_to_num()
+        wall = truth["wall"].flatten(0, 1).float()[:, None]
+        found, wanted = (self.assessment.cylindrical(wall, v[:, :, None]) for v in (pairs[:, :3], velocity))
+        error, size = (found - wanted)[:, self.component], wanted[:, self.component]
+        return ((error.square() * wall).sum() / (size.square() * wall).sum()).sqrt()
+
+
+def synthesis_metrics() -> dict[str, Average]:
+    """Metrics of the second stage for a ``SupervisedEvaluator``, beside the longitudinal one."""
+    return {"radial": Average(RelativeError(0)), "circumferential": Average(RelativeError(1))}

@@ -1,0 +1,108 @@
+"""What is trained in each stage: modules of HDLNet wrapped so that MONAI's engines can step them."""
+
+import torch
+from ignite.engine import Engine
+from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
+from torch import Tensor, nn
+
+from scripts.networks import HDLNet
+from scripts.networks.hdlnet import repeat
+
+
+def prepare_batch(
+    batch: dict[str, Tensor], device: torch.device, non_blocking: bool = False, **_: object
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Moves a batch of ``Windows`` to the device; it is input and target at once, as MONAI's engines expect."""
+    moved = {key: value.to(device, non_blocking=non_blocking) for key, value in batch.items()}
+    return moved, moved
+
+
+class InterpolationStage(nn.Module):
+    """First stage: the temporal interpolation on windows of acquired frames.
+
+    Args:
+        network: the network whose first module learns.
+        half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
+    """
+
+    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
+        super().__init__()
+        self.module = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.half_precision = half_precision
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Interpolates and segments every target time of a batch: see ``InterpolationLoss`` for the result."""
+        keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
+        count = tau.shape[1]
+        with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+            features = self.module.encode(keys.contiguous(memory_format=torch.channels_last), gap)
+            keys, gap = repeat(keys, count), repeat(gap, count)
+            features = repeat(features, count).contiguous(memory_format=torch.channels_last)
+            magnitude, logits, motion = self.module.decode(keys, features, tau.flatten(), gap)
+        return {"magnitude": magnitude.float(), "logits": logits.float(), "motion": motion.float()}
+
+
+class SynthesisStage(nn.Module):
+    """Second stage, the generator: phase synthesis over the frozen temporal interpolation.
+
+    Its result is one tensor, as MONAI's adversarial engine wants: [B * K, 7, X, Y] float32 with the three velocities
+    (cm/s at RR = 1000 ms), the logit of tissue, the magnitude, where the true velocity is known (1) or not (0), and
+    the probability of the ventricle.
+
+    Args:
+        network: the network whose first module is trained and whose second one learns.
+        half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
+    """
+
+    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
+        super().__init__()
+        network.interpolation.requires_grad_(False)
+        self.interpolation = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.half_precision = half_precision
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Synthesises velocities at every target time of a batch of ``Windows``."""
+        keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
+        count = tau.shape[1]
+        with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+            with torch.no_grad():
+                seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
+                times, gaps = tau.flatten(), repeat(gap, count)
+                magnitude, logits, motion = self.interpolation.decode(
+                    repeat(keys, count), repeat(seen, count), times, gaps
+                )
+            features = self.module.encode(keys, seen, batch["cycle"], gap)
+            features = repeat(features, count).contiguous(memory_format=torch.channels_last)
+            velocity, tissue = self.module.decode(features, magnitude, logits, motion, times, gaps)
+        known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
+        ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
+        return torch.cat((velocity.float(), tissue.float(), magnitude.float(), known, ventricle), dim=1)
+
+
+def discriminate(pairs: Tensor, network: nn.Module, *_: object, **__: object) -> Tensor:
+    """Shows the discriminator a magnitude with the foreground of its phase images; MONAI calls this an inferer.
+
+    Args:
+        pairs: [B, 7, X, Y] float, as ``SynthesisStage`` makes them.
+        network: a ``PatchDiscriminator`` of four input channels.
+
+    Returns:
+        The logits of its last layer.
+    """
+    foreground = torch.sigmoid(pairs[:, 3:4]) * pairs[:, 5:6]
+    return network(torch.cat((pairs[:, 4:5], pairs[:, :3] / 5 * foreground), dim=1))[-1]
+
+
+class TruePairs:
+    """Gives the discriminator the true velocities as its real side; the engine itself would take the input."""
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto an ``AdversarialTrainer``."""
+        engine.add_event_handler(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Replaces the velocities of the generated pairs by the true ones."""
+        output = engine.state.output
+        fake, truth = output[AdversarialKeys.FAKES].detach(), output["label"]["velocity"].flatten(0, 1).nan_to_num()
+        output[AdversarialKeys.REALS] = torch.cat((truth, fake[:, 3:]), dim=1)

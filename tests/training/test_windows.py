@@ -1,0 +1,94 @@
+"""Training samples: what moves with what."""
+
+import pytest
+import torch
+
+from scripts.networks.blocks import warp
+from scripts.phantom.animate import animate, contour_radius
+from scripts.training.losses import region
+from scripts.training.windows import Windows, displacements, phantom_sources, turn_vectors
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return phantom_sources(3, 11, 64)
+
+
+def test_samples_have_the_shapes_that_the_stages_read(sources):
+    sample = Windows(sources, 48, 4, cycle=True)[0]
+    assert sample["keys"].shape == (4, 48, 48)
+    assert sample["cycle"].shape == (8, 6, 6)
+    assert sample["magnitude"].shape == sample["label"].shape == (3, 48, 48)
+    assert sample["velocity"].shape == (3, 3, 48, 48)
+    assert sample["motion"].shape == (3, 4, 48, 48)
+    assert sample["tau"].min() >= 0
+    assert sample["tau"].max() <= 1
+
+
+def test_the_same_seed_draws_the_same_samples(sources):
+    first, second = (Windows(sources, 48, 4, seed=3) for _ in range(2))
+    assert all(torch.equal(first[k]["keys"], second[k]["keys"]) for k in range(3))
+
+
+def test_true_motion_explains_the_frames_better_than_blending(sources):
+    """Also after turns by 90 degrees: vectors turn with their picture."""
+    for source in sources:
+        source.noise = 0.0
+    windows = Windows(sources, 48, 1, seed=1)
+    blended = carried = 0.0
+    for _ in range(40):
+        sample = windows[0]
+        for k in range(1, 3):
+            t, truth = float(sample["tau"][k]), sample["magnitude"][k]
+            where = region(sample["label"][k][None, None])[0, 0] > 0
+            first, second = (
+                warp(sample["keys"][None, 1 + e : 2 + e], sample["motion"][k, 2 * e : 2 * e + 2][None])[0, 0]
+                for e in (0, 1)
+            )
+            linear = (1 - t) * sample["keys"][1] + t * sample["keys"][2]
+            carried += float((((1 - t) * first + t * second - truth)[where] ** 2).sum())
+            blended += float(((linear - truth)[where] ** 2).sum())
+    assert carried < 0.6 * blended
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_vectors_point_where_the_picture_turns(turns):
+    x, y = torch.meshgrid(torch.arange(5.0) - 2, torch.arange(5.0) - 2, indexing="ij")
+    outward = torch.stack((x, y))[None]
+    assert torch.equal(turn_vectors(outward, turns), outward)
+
+
+def test_displacement_of_a_constant_velocity():
+    # 1.5 cm/s over a cycle of 10 frames and pixels of 0.15 cm is one pixel a frame.
+    velocity = torch.zeros(4, 2, 8, 8)
+    velocity[:, 0] = 1.5
+    motion = displacements(velocity, [1], 10)[0]
+    assert torch.allclose(motion[0], torch.full((8, 8), -1.0), atol=1e-5)
+    assert torch.allclose(motion[2], torch.full((8, 8), 2.0), atol=1e-5)
+    assert motion[1].abs().max() == motion[3].abs().max() == 0
+
+
+def test_no_sources_is_an_error_in_words():
+    with pytest.raises(ValueError, match="at least one slice cine"):
+        Windows([], 48, 4)
+
+
+def disc(radius, centre=(30.0, 34.0), size=64):
+    x, y = torch.arange(size)[:, None] - centre[0], torch.arange(size)[None] - centre[1]
+    return torch.sqrt(x**2 + y**2) < radius
+
+
+def test_the_radius_of_a_disc():
+    centre, radius = contour_radius(disc(12), 1.5)
+    assert torch.allclose(centre, torch.tensor([-2.25, 3.75]), atol=0.05)
+    assert abs(float(radius[0, 0]) - 18) < 1
+    assert radius[1:].abs().max() < 0.5
+
+
+def test_an_animated_picture_starts_as_it_is():
+    picture = disc(12).float() * 0.7 + disc(18).float() * 0.3
+    cine = animate(torch.Generator().manual_seed(0), picture, disc(12), disc(18), 12, 64)
+    pool = (cine.labels[0, 0] == 2).sum() / disc(12).sum()
+    assert abs(float(pool) - 1) < 0.15
+    areas = (cine.labels[0] == 2).flatten(1).sum(1)
+    assert areas.min() < 0.95 * areas[0], "the ventricle contracts"
