@@ -1,0 +1,145 @@
+"""DICOM in: a folder as a scanner sends it becomes a study."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from tqdm import tqdm
+
+from .dicom_scan import Frame, scan
+from .dicom_select import select
+from .dicom_timing import CYCLIC_COVERAGE, Timing, timed
+from .study import CineError, Study, check_image, require_rr
+
+#: DICOM's patient axes point left, posterior, head (PS3.3 C.7.6.2.1.1); nibabel's right, anterior, head.
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_dicom(source: str | Path, series: str | int | None = None, rr_ms: float | None = None) -> Study:
+    """Read the short-axis cine of a DICOM folder (or one enhanced multi-frame file).
+
+    Files may come in any order and depth, beside other series and other files: GE's one series for all slices and
+    frames, Siemens' and Philips' one series a slice, enhanced multi-frame. The cine is the largest set of parallel
+    planes with at least three frames each; phase images beside it are left aside.
+
+    Args:
+        source: Folder or file.
+        series: Which cine, if there are several: its number in the list that the message gives, or a SeriesInstanceUID.
+        rr_ms: RR interval in ms, in place of what the tags say.
+
+    Returns:
+        The study, in the scanner's pixel scale (rescale slope and intercept applied).
+
+    Raises:
+        CineError: If no cine, or several, are found; if frames are ragged, orientations or sizes mixed, timing missing,
+            images constant, signed, NaN, phase images, or files truncated.
+    """
+    source = Path(source)
+    if rr_ms is not None:
+        rr_ms = require_rr(rr_ms)
+    choice, notes = select(source, scan(source), series)
+    slices = [timed(plane, rr_ms) for plane in choice.planes]
+    affine, geometry_notes = _affine([timing.frames for timing in slices])
+    cyclic = all(timing.cyclic for timing in slices)
+    if not cyclic:
+        notes.append(f"the frames cover less than {CYCLIC_COVERAGE:.0%} of RR: gated prospectively, not cyclic")
+    first = slices[0].frames[0]
+    return Study.arranged(
+        _pixels(slices),
+        affine,
+        [timing.rr_ms for timing in slices],
+        np.array([timing.times_ms for timing in slices]),
+        cyclic=cyclic,
+        sop_instance_uids=[[frame.sop_uid for frame in timing.frames] for timing in slices],
+        provenance={
+            "rr_ms": _sources([timing.rr_from for timing in slices]),
+            "frame_times_ms": _sources([timing.order_from for timing in slices]),
+            "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) PixelSpacing",
+            "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
+            "source": f"DICOM, {len(choice.series)} series, " + ("classic" if first.index is None else "enhanced"),
+        },
+        notes=[*notes, *_counted([note for timing in slices for note in timing.notes]), *geometry_notes],
+        vendor=first.vendor,
+    )
+
+
+def _sources(names: Sequence[str]) -> str:
+    """Where a value came from; slices that differ are counted."""
+    counts = Counter(names)
+    if len(counts) == 1:
+        return names[0]
+    return ", ".join(f"{name} ({count} slices)" for name, count in counts.most_common())
+
+
+def _counted(notes: Sequence[str]) -> list[str]:
+    return [note if count == 1 else f"{note} (and alike in {count} slices)" for note, count in Counter(notes).items()]
+
+
+def _affine(planes: Sequence[Sequence[Frame]]) -> tuple[NDArray[np.float64], list[str]]:
+    """Affine of (column, row, slice) in RAS mm (PS3.3 C.7.6.2.1.1), and notes if the slices are not evenly spaced."""
+    first = planes[0][0]
+    row, column = first.orientation[:3], first.orientation[3:]
+    origins = np.array([np.median([frame.position for frame in plane], axis=0) for plane in planes])
+    notes = []
+    if len(planes) > 1:
+        index = np.arange(len(planes)) - (len(planes) - 1) / 2
+        step = index @ origins / (index @ index)  # the straight line closest to the slices' positions
+        start = origins.mean(axis=0) + index[0] * step
+        off = float(np.abs(origins - start - np.outer(np.arange(len(planes)), step)).max())
+        if off > 0.5:
+            notes.append(f"(0020,0032) ImagePositionPatient: slices lie up to {off:.1f} mm off an evenly spaced stack")
+    else:
+        step, start = np.cross(row, column) * (first.thickness or 1.0), origins[0]
+        if not first.thickness:
+            notes.append("no (0018,0050) SliceThickness in a single slice: 1 mm was taken")
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([row * first.spacing[1], column * first.spacing[0], step, start])
+    return _LPS_TO_RAS @ affine, notes
+
+
+def _pixels(slices: Sequence[Timing]) -> NDArray[np.float32]:
+    """Rescaled pixels, shape (X, Y, Z, T); each file is opened once."""
+    rows, columns = slices[0].frames[0].size
+    pixels = np.empty((columns, rows, len(slices), len(slices[0].frames)), np.float32)
+    files: dict[Path, list[tuple[int, int, Frame]]] = defaultdict(list)
+    for z, timing in enumerate(slices):
+        for t, frame in enumerate(timing.frames):
+            files[frame.path].append((z, t, frame))
+    with pydicom.config.disable_value_validation():
+        for path, wanted in tqdm(files.items(), desc="Reading pixels", unit="file", leave=False, disable=None):
+            try:
+                dataset = pydicom.dcmread(path, force=True)
+                decoded = dataset.pixel_array
+            except Exception as error:  # decoders raise many kinds, all of which mean that the pixels cannot be had
+                raise CineError(
+                    f"{path}: (7FE0,0010) PixelData cannot be read; the file is truncated or damaged ({error})"
+                ) from error
+            for z, t, frame in wanted:
+                image = decoded if decoded.ndim == 2 else decoded[frame.index or 0]
+                slope, intercept = _rescale(dataset, frame)
+                image = image.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+                if image.shape != frame.size:
+                    raise CineError(f"{frame.where}: found pixels of shape {image.shape}, expected {frame.size}")
+                check_image(image, frame.where)
+                pixels[:, :, z, t] = image.T
+    return pixels
+
+
+def _rescale(dataset: Dataset, frame: Frame) -> tuple[float, float]:
+    """Slope and intercept (PS3.3 C.11.1; in an enhanced file C.7.6.16.2.9)."""
+    values = dataset
+    if frame.index is not None:
+        groups = [
+            dataset.PerFrameFunctionalGroupsSequence[frame.index],
+            *dataset.get("SharedFunctionalGroupsSequence", []),
+        ]
+        found = [g.PixelValueTransformationSequence for g in groups if "PixelValueTransformationSequence" in g]
+        values = found[0][0] if found and found[0] else Dataset()
+    slope, intercept = values.get("RescaleSlope"), values.get("RescaleIntercept")
+    return (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))

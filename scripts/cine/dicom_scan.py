@@ -1,0 +1,239 @@
+"""What lies in a folder: one record for every MR frame, in a file of its own or in a multi-frame file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+from tqdm import tqdm
+
+from .study import CineError
+
+#: SOP classes whose files must hold an image: classic, enhanced, legacy converted MR (PS3.4 B.5).
+_MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+_SUFFIXES = (".dcm", ".ima", ".dicom")
+
+#: ImageType values from the third on, and ComplexImageComponent, of no magnitude image (PS3.3 C.8.3.1, C.8.13.3.1).
+_NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", "R", "REAL", "I", "IMAGINARY"}
+
+#: Everything that is read from a header. Nothing that names the patient is among it.
+_TAGS = [
+    "SpecificCharacterSet",
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "Manufacturer",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "NominalInterval",
+    "HeartRate",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "ComplexImageComponent",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One MR image and what its header says.
+
+    Attributes:
+        path: File.
+        index: Frame in that file; None in a classic file.
+        size: (Rows, Columns).
+        spacing: Between rows, between columns, mm; NaN if absent.
+        orientation: Row and column direction cosines, shape (6,), LPS; NaN if absent.
+        position: Centre of the first pixel, shape (3,), LPS, mm; NaN if absent.
+        thickness: SpacingBetweenSlices, else SliceThickness, mm; None if absent. Only used for a single slice.
+        trigger_ms, nominal_ms, heart_rate: TriggerTime (ms), NominalInterval (ms), HeartRate (1/min), or None.
+        temporal, instance: TemporalPositionIdentifier or -Index, InstanceNumber, or None.
+        magnitude: False if the header calls it a phase, velocity, real or imaginary image.
+    """
+
+    path: Path
+    index: int | None
+    series_uid: str
+    series_number: int | None
+    description: str
+    sop_uid: str
+    vendor: str
+    size: tuple[int, int]
+    spacing: tuple[float, float]
+    orientation: np.ndarray
+    position: np.ndarray
+    thickness: float | None
+    trigger_ms: float | None
+    temporal: int | None
+    instance: int | None
+    nominal_ms: float | None
+    heart_rate: float | None
+    magnitude: bool
+
+    @property
+    def where(self) -> str:
+        """Name of the image for a message."""
+        return str(self.path) if self.index is None else f"{self.path}, frame {self.index + 1}"
+
+
+def scan(source: Path) -> list[Frame]:
+    """Read the headers of every MR image in a folder, its subfolders, or one file. Other files are passed over.
+
+    Raises:
+        CineError: If the source does not exist, holds no MR image, or holds an MR file that is cut off.
+    """
+    if not source.exists():
+        raise CineError(f"{source}: no such file or folder")
+    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file() and p.name[0] != ".")
+    frames: list[Frame] = []
+    # Scanners and anonymisers write UIDs and decimals that break the rules, such as components with leading zeros.
+    with pydicom.config.disable_value_validation():
+        for path in tqdm(paths, desc="Reading headers", unit="file", leave=False, disable=None):
+            frames.extend(_read(path))
+    if not frames:
+        raise CineError(f"{source}: no cine found: none of the {len(paths)} file(s) is a DICOM MR image")
+    return _without_copies(frames)
+
+
+def _read(path: Path) -> Iterator[Frame]:
+    with path.open("rb") as file:
+        start = file.read(132)
+        if start[128:] != b"DICM" and not (path.suffix.lower() in _SUFFIXES and _may_be_cut(start)):
+            return
+        file.seek(0)
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+            # pydicom takes a header that ends early without a word; an image's header ends with the pixels' tag.
+            syntax = header.file_meta.get("TransferSyntaxUID")
+            complete = syntax == pydicom.uid.DeflatedExplicitVRLittleEndian or file.read(1) != b""
+        except Exception as error:  # pydicom raises many kinds on damaged files, all of which mean the same here
+            raise CineError(f"{path}: cannot be read as DICOM; the file is truncated or damaged ({error})") from error
+    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
+    if not complete and (not kind or kind in _MR_CLASSES):
+        raise CineError(f"{path}: the file is truncated: it ends before (7FE0,0010) PixelData")
+    if header.get("Modality", "MR") != "MR" or "Rows" not in header or _int(header.get("SamplesPerPixel", 1)) != 1:
+        return
+    shared = _first(header.get("SharedFunctionalGroupsSequence"))
+    per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+    if shared or any(len(item) for item in per_frame):
+        for index, groups in enumerate(per_frame):
+            yield _enhanced(path, header, index, shared, groups)
+    elif (_int(header.get("NumberOfFrames", 1)) or 1) == 1:
+        yield _frame(path, None, header, header, header.get("ComplexImageComponent"), header.get("ImageType"))
+
+
+def _may_be_cut(start: bytes) -> bool:
+    """Whether a file with a DICOM name and no DICM mark may be DICOM: without preamble, or cut off inside it."""
+    return not start.strip(b"\0") or start[1:2] == b"\0"
+
+
+def _frame(path: Path, index: int | None, header: Dataset, values: Any, component: Any, image_type: Any) -> Frame:
+    """A record from the file's header and the frame's own values."""
+    kinds = {str(component or "").upper(), *(str(k).upper() for k in _list(image_type)[2:])}
+    return Frame(
+        path=path,
+        index=index,
+        series_uid=str(header.get("SeriesInstanceUID", "")),
+        series_number=_int(header.get("SeriesNumber")),
+        description=str(header.get("SeriesDescription") or ""),
+        sop_uid=str(header.get("SOPInstanceUID", "")),
+        vendor=str(header.get("Manufacturer") or "unknown"),
+        size=(int(header.Rows), int(header.Columns)),
+        spacing=tuple(_vector(values.get("PixelSpacing"), 2)),
+        orientation=_vector(values.get("ImageOrientationPatient"), 6),
+        position=_vector(values.get("ImagePositionPatient"), 3),
+        thickness=_float(values.get("SpacingBetweenSlices")) or _float(values.get("SliceThickness")),
+        trigger_ms=_float(_either(values.get("TriggerTime"), values.get("NominalCardiacTriggerDelayTime"))),
+        temporal=_int(values.get("TemporalPositionIdentifier")),
+        instance=_int(values.get("InstanceNumber")),
+        nominal_ms=_float(values.get("NominalInterval")),
+        heart_rate=_float(values.get("HeartRate")),
+        magnitude=not kinds & _NOT_MAGNITUDE,
+    )
+
+
+def _enhanced(path: Path, header: Dataset, index: int, shared: Dataset, groups: Dataset) -> Frame:
+    """A record from the functional groups of one frame of an enhanced file (PS3.3 C.7.6.16, C.8.13.5)."""
+
+    def group(name: str) -> Dataset:
+        return _first(groups.get(name)) or _first(shared.get(name))
+
+    measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
+    gating, kind = group("CardiacSynchronizationSequence"), group("MRImageFrameTypeSequence")
+    values = {
+        "PixelSpacing": measures.get("PixelSpacing"),
+        "SliceThickness": measures.get("SliceThickness"),
+        "SpacingBetweenSlices": measures.get("SpacingBetweenSlices"),
+        "ImageOrientationPatient": group("PlaneOrientationSequence").get("ImageOrientationPatient"),
+        "ImagePositionPatient": group("PlanePositionSequence").get("ImagePositionPatient"),
+        "TriggerTime": gating.get("NominalCardiacTriggerDelayTime"),
+        "NominalInterval": gating.get("RRIntervalTimeNominal"),
+        "HeartRate": header.get("HeartRate"),
+        "TemporalPositionIdentifier": content.get("TemporalPositionIndex"),
+        "InstanceNumber": index + 1,
+    }
+    component = kind.get("ComplexImageComponent") or header.get("ComplexImageComponent")
+    return _frame(path, index, header, values, component, kind.get("FrameType") or header.get("ImageType"))
+
+
+def _without_copies(frames: list[Frame]) -> list[Frame]:
+    """Drop copied files: same UID, same place in the cine. Equal UIDs alone may be an anonymiser's work."""
+    unique = {
+        (f.sop_uid or f.path, f.index, f.series_uid, f.instance, f.trigger_ms, f.position.tobytes()): f
+        for f in reversed(frames)
+    }
+    return list(reversed(unique.values()))
+
+
+def _first(sequence: Any) -> Dataset:
+    return sequence[0] if sequence else Dataset()
+
+
+def _either(value: Any, other: Any) -> Any:
+    return other if value in (None, "") else value
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return list(value)
+
+
+def _float(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _int(value: Any) -> int | None:
+    number = _float(value)
+    return None if number is None else int(number)
+
+
+def _vector(value: Any, length: int) -> np.ndarray:
+    """Numbers of a multi-valued attribute; NaN if it is absent or has another length."""
+    numbers = [_float(v) for v in _list(value)]
+    if len(numbers) != length or None in numbers:
+        return np.full(length, np.nan)
+    return np.array(numbers, float)

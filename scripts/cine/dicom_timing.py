@@ -1,0 +1,181 @@
+"""The order of a slice's frames, their times, and RR: which tag is believed, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .dicom_scan import Frame
+from .study import CineError, plausible_rr
+
+#: Frames that cover less of RR than this leave out the end of diastole: the cine was gated prospectively.
+CYCLIC_COVERAGE = 0.85
+#: Tags that state RR and differ by more than this disagree.
+_TOLERANCE = 0.1
+
+_TRIGGER = "(0018,1060) TriggerTime"
+_NOMINAL = "(0018,1062) NominalInterval"
+_RATE = "(0018,1088) HeartRate"
+_TEMPORAL = "(0020,0100) TemporalPositionIdentifier"
+_INSTANCE = "(0020,0013) InstanceNumber"
+#: What stands for these tags in an enhanced multi-frame file (PS3.3 C.7.6.16.2.2, C.7.6.16.2.7).
+_ENHANCED = {
+    _TRIGGER: "(0020,9153) NominalCardiacTriggerDelayTime",
+    _NOMINAL: "(0020,9251) RRIntervalTimeNominal",
+    _TEMPORAL: "(0020,9128) TemporalPositionIndex",
+    _INSTANCE: "the order in the file",
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A slice's frames in order.
+
+    Attributes:
+        frames: Frames, first to last.
+        times_ms: Time of each after the R wave, shape (T,), ms.
+        rr_ms: RR interval, ms.
+        cyclic: Whether the frames cover RR.
+        order_from: Tag that gave the order.
+        rr_from: Tag that gave RR.
+        notes: Tags that disagree.
+    """
+
+    frames: tuple[Frame, ...]
+    times_ms: np.ndarray
+    rr_ms: float
+    cyclic: bool
+    order_from: str
+    rr_from: str
+    notes: tuple[str, ...]
+
+
+def timed(plane: Sequence[Frame], rr_ms: float | None = None) -> Timing:
+    """Sort a slice's frames in time.
+
+    TriggerTime (PS3.3 C.7.6.18.2) is believed if it differs from frame to frame and stays within one RR. Otherwise
+    TemporalPositionIdentifier, then InstanceNumber give the order, and the frames are spread evenly over RR. RR is
+    `rr_ms`, else NominalInterval, else 60000 / HeartRate, else the span of the trigger times and one step.
+
+    Args:
+        plane: Frames of one slice, in any order.
+        rr_ms: RR in ms that the user gives, in place of the tags.
+
+    Raises:
+        CineError: If neither tags nor argument give RR, no tag gives an order, two images share one place in it, or a
+            frame is missing.
+    """
+    try:
+        timing = _timed(plane, rr_ms)
+    except CineError as error:
+        raise CineError(_named(plane, str(error))) from None
+    return replace(
+        timing,
+        order_from=_named(plane, timing.order_from),
+        rr_from=_named(plane, timing.rr_from),
+        notes=tuple(_named(plane, note) for note in timing.notes),
+    )
+
+
+def _named(plane: Sequence[Frame], text: str) -> str:
+    """Text with the tag names of the file's kind."""
+    if plane[0].index is not None:
+        for classic, enhanced in _ENHANCED.items():
+            text = text.replace(classic, enhanced)
+    return text
+
+
+def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
+    trigger = np.array([np.nan if f.trigger_ms is None else f.trigger_ms for f in plane])
+    stated = _stated(plane, rr_ms)
+    notes = _disagreements(stated)
+    span = _span(trigger)
+    if span and not stated and plausible_rr(span):
+        stated = {_TRIGGER: span}
+    if not stated:
+        raise CineError(
+            f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
+            f"{plane[0].heart_rate}, "
+            f"{_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
+        )
+    rr_from, rr = next(iter(stated.items()))
+    if span and span <= (1 + _TOLERANCE) * rr:
+        order = np.argsort(trigger)
+        times = trigger[order]
+        _check_gaps([plane[i] for i in order], times)
+        return Timing(
+            tuple(plane[i] for i in order), times, rr, span >= CYCLIC_COVERAGE * rr, _TRIGGER, rr_from, tuple(notes)
+        )
+    order, order_from = _other_order(plane, trigger)
+    if span:
+        notes.append(
+            f"{_TRIGGER} covers {span:.0f} ms, more than RR ({rr:.0f} ms): not believed; order from {order_from}"
+        )
+    times = np.arange(len(plane)) * rr / len(plane)
+    return Timing(tuple(plane[i] for i in order), times, rr, True, order_from, rr_from, tuple(notes))
+
+
+def _stated(plane: Sequence[Frame], rr_ms: float | None) -> dict[str, float]:
+    """RR in ms by source, the most trusted first; implausible values left out."""
+    nominal = [f.nominal_ms for f in plane if plausible_rr(f.nominal_ms)]
+    rate = [60000 / f.heart_rate for f in plane if f.heart_rate and plausible_rr(60000 / f.heart_rate)]
+    stated = {} if rr_ms is None else {"argument rr_ms": rr_ms}
+    if nominal:
+        stated[_NOMINAL] = float(np.median(np.array(nominal, float)))
+    if rate:
+        stated[_RATE] = float(np.median(rate))
+    return stated
+
+
+def _disagreements(stated: dict[str, float]) -> list[str]:
+    """Notes on sources of RR that differ from the first one."""
+    if not stated:
+        return []
+    (best, rr), *others = stated.items()
+    return [
+        f"{name} gives RR = {other:.0f} ms, {best} {rr:.0f} ms: {best} was taken"
+        for name, other in others
+        if abs(other - rr) > _TOLERANCE * rr
+    ]
+
+
+def _span(trigger: np.ndarray) -> float | None:
+    """Time that the frames cover, one step behind the last included; None unless every frame has a time of its own."""
+    if not np.isfinite(trigger).all() or len(np.unique(trigger)) < len(trigger):
+        return None
+    steps = np.diff(np.sort(trigger))
+    return float(steps.sum() + np.median(steps))
+
+
+def _other_order(plane: Sequence[Frame], trigger: np.ndarray) -> tuple[np.ndarray, str]:
+    """Order by a tag other than TriggerTime."""
+    for name, values in ((_TEMPORAL, [f.temporal for f in plane]), (_INSTANCE, [f.instance for f in plane])):
+        if None not in values and len(set(values)) == len(values):
+            times, repeats = np.unique(trigger[np.isfinite(trigger)], return_counts=True)
+            if name == _INSTANCE and len(times) > 1 and repeats.min() > 1:
+                break  # several acquisitions under one series: numbered through, they would pass as one long cycle
+            return np.argsort(np.array(values, float)), name
+    first = plane[0]
+    twin = next((f for f in plane[1:] if (f.trigger_ms, f.temporal) == (first.trigger_ms, first.temporal)), plane[1])
+    raise CineError(
+        f"{first.where}, {twin.where}: found several images at one place and time ({_TRIGGER} = {first.trigger_ms}, "
+        f"{_TEMPORAL} = {first.temporal}, {_INSTANCE} = {first.instance}, {twin.instance}), expected one"
+    )
+
+
+def _check_gaps(frames: list[Frame], times: np.ndarray) -> None:
+    steps = np.diff(times)
+    widest = int(np.argmax(steps))
+    if steps[widest] > 1.75 * np.median(steps):
+        raise CineError(
+            f"{frames[widest].where}: ragged frames: {_TRIGGER} steps by {steps[widest]:.1f} ms to the next "
+            f"frame, expected "
+            f"{np.median(steps):.1f} ms as elsewhere: a frame is missing"
+        )
+
+
+def _range(trigger: np.ndarray) -> str:
+    known = trigger[np.isfinite(trigger)]
+    return f"{known.min():g} to {known.max():g} ms" if len(known) else "None"

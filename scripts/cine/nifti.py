@@ -1,0 +1,193 @@
+"""NIfTI in and out. The frame duration is read from the file itself: MONAI's reader corrupts pixdim[4] of a 4D file."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import DTypeLike, NDArray
+
+from .folder import MANIFEST
+from .manifest import read_manifest, study_from, write_manifest
+from .study import RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
+
+SUFFIXES = (".nii.gz", ".nii")
+_MILLISECONDS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the name is that of a NIfTI file."""
+    return path.name.endswith(SUFFIXES)
+
+
+def stem(path: str | Path) -> str:
+    """File name without `.nii` or `.nii.gz`."""
+    return Path(path).name.removesuffix(".gz").removesuffix(".nii")
+
+
+def read_nifti(path: str | Path, rr_ms: float | None = None) -> Study:
+    """Read a 3D (X, Y, T) or 4D (X, Y, Z, T) NIfTI cine.
+
+    A `study.json` beside the file that names it supplies timing and order. Otherwise RR is T times pixdim[4], in the
+    unit of xyzt_units; if that is unset, in the unit (s or ms) that gives a plausible RR. A 3D file is a cine only if
+    its header states a time unit and a plausible frame duration, or `rr_ms` is given: a stack of slices must never
+    pass as a cine.
+
+    Args:
+        path: The file.
+        rr_ms: RR interval in ms, in place of what the header says.
+
+    Raises:
+        CineError: If the file cannot be read, is no cine, or states no plausible timing.
+    """
+    path = Path(path)
+    pixels, affine, header = _load(path)
+    beside = path.parent / MANIFEST
+    if beside.is_file():
+        content = read_manifest(beside)
+        if content.get("image") == path.name:
+            rr_ms = None if rr_ms is None else require_rr(rr_ms)
+            return study_from(content, pixels if pixels.ndim == 4 else pixels[:, :, None], beside, rr_ms)
+    rr, provenance, notes = _timing(path, header, pixels, rr_ms)
+    known = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+    provenance["affine"] = "NIfTI sform or qform" if known else "NIfTI pixdim; sform and qform codes are 0"
+    try:
+        return Study.arranged(
+            pixels if pixels.ndim == 4 else pixels[:, :, None],
+            affine,
+            rr,
+            provenance=provenance,
+            orientation_known=known,
+            notes=notes,
+        )
+    except CineError as error:
+        raise CineError(f"{path}: {error}") from error
+
+
+def read_study_folder(folder: str | Path, rr_ms: float | None = None) -> Study:
+    """Read a folder that `write_study` wrote.
+
+    Raises:
+        CineError: If the manifest or the image is missing or unreadable, or they do not belong together.
+    """
+    folder = Path(folder)
+    image = folder / str(read_manifest(folder / MANIFEST).get("image"))
+    if not image.is_file():
+        raise CineError(f"{folder / MANIFEST}: names the image {image.name}, which is missing")
+    return read_nifti(image, rr_ms)
+
+
+def write_study(study: Study, folder: str | Path, name: str) -> Path:
+    """Write `NAME.nii.gz`, shape (X, Y, Z, T), and `study.json` into an existing folder; return the image's path."""
+    path = write_nifti(
+        Path(folder) / f"{name}.nii.gz", _compact(study.magnitude), study.affine, float(study.frame_duration_ms.mean())
+    )
+    write_manifest(study, folder, path.name)
+    return path
+
+
+def write_slice(study: Study, z: int, path: str | Path) -> Path:
+    """Write one slice as a 3D cine (X, Y, T) whose header says that it is one: pixdim[4] and the time unit are set.
+
+    Args:
+        study: The study.
+        z: Slice, 0 = base.
+        path: `*.nii.gz` or `*.nii`.
+    """
+    affine = study.affine.copy()
+    affine[:3, 3] += z * affine[:3, 2]
+    return write_nifti(path, _compact(study.magnitude[:, :, z]), affine, float(study.frame_duration_ms[z]))
+
+
+def write_nifti(
+    path: str | Path, pixels: NDArray, affine: NDArray, frame_duration_ms: float, dtype: DTypeLike | None = None
+) -> Path:
+    """Write a cine, spatial unit mm, time unit s, frame duration in pixdim[4] (of a 3D file too).
+
+    Args:
+        path: `*.nii.gz` or `*.nii`.
+        pixels: Shape (X, Y, T) or (X, Y, Z, T).
+        affine: Voxel to RAS mm, shape (4, 4); its third axis is the slice direction in both cases.
+        frame_duration_ms: Time from frame to frame, ms.
+        dtype: How to store the pixels, by default as they are; an integer type scales fractions by scl_slope.
+    """
+    image = nib.Nifti1Image(pixels, affine)
+    image.set_data_dtype(pixels.dtype if dtype is None else dtype)
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner", strip_shears=True)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["pixdim"][4] = frame_duration_ms / 1000
+    nib.save(image, path)
+    return Path(path)
+
+
+def _compact(pixels: NDArray) -> NDArray:
+    """Whole numbers, which scanners send, as int16: half the size and exactly the same."""
+    if pixels.max() <= np.iinfo(np.int16).max and np.array_equal(pixels, np.rint(pixels)):
+        return pixels.astype(np.int16)
+    return pixels
+
+
+def _load(path: Path) -> tuple[NDArray[np.float32], NDArray, nib.Nifti1Header]:
+    if not path.is_file():
+        raise CineError(f"{path}: no such file")
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
+            raise CineError(f"{path}: found {type(image).__name__}, expected NIfTI")
+        header: nib.Nifti1Header = image.header
+        data = np.asanyarray(image.dataobj)
+    except CineError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
+        raise CineError(f"{path}: cannot be read as NIfTI; the file is truncated or damaged ({error})") from error
+    if data.dtype.fields or np.iscomplexobj(data):
+        raise CineError(f"{path}: found {data.dtype} pixels, expected one magnitude value a pixel")
+    if data.ndim not in (3, 4):
+        raise CineError(f"{path}: found shape {data.shape}, expected (X, Y, T) or (X, Y, Z, T)")
+    return data.astype(np.float32), np.asarray(image.affine, float), header
+
+
+def _timing(
+    path: Path, header: nib.Nifti1Header, pixels: NDArray, rr_ms: float | None
+) -> tuple[float, dict[str, str], list[str]]:
+    """RR in ms, where it came from, and what to note about it."""
+    frames, step = pixels.shape[-1], float(header["pixdim"][4])
+    unit = header.get_xyzt_units()[1]
+    stated = f"pixdim[4] = {step:g}, time unit {unit!r}, {frames} frames"
+    if unit in _MILLISECONDS:
+        choices = {unit: frames * step * _MILLISECONDS[unit]}
+    elif pixels.ndim == 4:
+        choices = {unit: frames * step * _MILLISECONDS[unit] for unit in ("sec", "msec")}
+    else:
+        choices = {}  # an unset unit in a 3D file is what every static stack has
+    found = {unit: rr for unit, rr in choices.items() if plausible_rr(rr)}
+    if rr_ms is not None:
+        value = require_rr(rr_ms)
+        notes = [
+            f"argument rr_ms = {value:g} ms disagrees with the header's RR of {rr:.0f} ms"
+            for rr in found.values()
+            if abs(rr - value) > 0.1 * value
+        ]
+        return value, {"rr_ms": "argument rr_ms"}, notes[:1]
+    if len(found) == 1:
+        ((unit, rr),) = found.items()
+        notes = (
+            []
+            if len(choices) == 1
+            else [f"the header sets no time unit; {unit} was taken, since it gives RR = {rr:.0f} ms"]
+        )
+        return rr, {"rr_ms": f"NIfTI pixdim[4] x frames ({stated})", "frame_times_ms": "evenly over RR"}, notes
+    if pixels.ndim == 3:
+        raise CineError(
+            f"{path}: found a 3D image of shape {pixels.shape} whose header states no plausible frame duration "
+            f"({stated}): "
+            "it may be a static stack of slices; if it is a cine (X, Y, T) of one slice, give rr_ms"
+        )
+    limits = f"{RR_RANGE_MS[0]:.0f} to {RR_RANGE_MS[1]:.0f} ms"
+    raise CineError(
+        f"{path}: found no plausible frame duration ({stated}), expected one that gives RR = {limits}; give rr_ms"
+    )
