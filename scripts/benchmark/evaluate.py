@@ -1,6 +1,8 @@
 """Measures the shipped weights on held-out phantom slices and held-out patients; the numbers of the model card."""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from scripts.phantom.cine import image_cines
 from scripts.phantom.scanner import add_noise
 from scripts.training.losses import region
 from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, RealSlice, load_cines, load_pairs
+from scripts.training.windows import turn_vectors
 
 from .metrics import dice, linear_blend, psnr, velocity_sums
 
@@ -42,6 +45,7 @@ def evaluate(
     """
     network = torch.jit.load(model, map_location="cpu").eval()
     result: dict[str, object] = {"model": Path(model).name, "phantom": phantom_figures(network, slices, seed)}
+    result["speed"] = speed_figures(network)
     root = Path(dataset_dir)
     if root.is_dir():
         result["patients"] = patient_figures(network, root)
@@ -75,7 +79,7 @@ def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[st
         Figures by name; what each is, is in the name.
     """
     generator = torch.Generator().manual_seed(seed)
-    sums, overlap = torch.zeros(3, 2), torch.zeros(2, 2)
+    sums, overlap, rotation = torch.zeros(3, 2), torch.zeros(2, 2), torch.zeros(2)
     gains, full, truths, founds = [], [], [], []
     empty_found = empty = 0
     for _ in tqdm(range(slices), desc="phantom"):
@@ -97,6 +101,9 @@ def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[st
             overlap[k - 1] += torch.tensor([2.0 * (ours & theirs).sum(), 1.0 * ours.sum() + theirs.sum()])
         wall = (labels == 1).float()
         sums += velocity_sums(pred[4:7], cine.velocity[0], wall)
+        turned = run(network, torch.rot90(keys, 1, (-2, -1)), FACTOR)[4:7].movedim(0, 1)
+        turned = turn_vectors(turned, 3).movedim(0, 1)
+        rotation += torch.stack((((turned - pred[4:7]).square() * wall).sum(), (pred[4:7].square() * wall).sum()))
         assess = VelocityAssessment()
         truths.append(assess(wall[None], cine.velocity)[0])
         founds.append(assess((found == 1).float()[None], pred[None, 4:7])[0])
@@ -116,7 +123,34 @@ def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[st
         "velocity_rmse_over_rms": {
             n: round(float(v), 3) for n, v in zip(COMPONENTS, (sums[:, 0] / sums[:, 1]).sqrt(), strict=False)
         },
+        "velocity_change_when_the_image_turns_by_90_degrees": round(float((rotation[0] / rotation[1]).sqrt()), 3),
         "curve_correlation": {n: round(v, 3) for n, v in zip(COMPONENTS, correlation, strict=False)},
+    }
+
+
+def speed_figures(network: torch.nn.Module) -> dict[str, object]:
+    """Seconds on this machine: the network on one slice of 9 frames, and the phantom on one slice of 54.
+
+    Args:
+        network: a loaded model.
+
+    Returns:
+        Seconds by name, the better of three runs.
+    """
+
+    def best(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return round(min(times), 3)
+
+    frames, generator = torch.rand(9, 192, 192), torch.Generator().manual_seed(0)
+    return {
+        "threads": torch.get_num_threads(),
+        "network_9_to_54_frames_192x192_s": best(lambda: run(network, frames, FACTOR)),
+        "phantom_54_frames_96x96_s": best(lambda: image_cines(generator, 1, FRAMES, 96)),
     }
 
 

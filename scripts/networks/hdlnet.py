@@ -113,7 +113,7 @@ class HDLNet(nn.Module):
         self.upsampling_factor = upsampling_factor
         self.cyclic = cyclic
         self.interpolation = TemporalInterpolation(widths, features)
-        self.synthesis = PhaseSynthesis(widths, features, features)
+        self.synthesis = PhaseSynthesis(widths, features, features + 6)
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the three-module graph.

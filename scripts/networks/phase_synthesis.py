@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvPair, TimeModulation, Trunk, initialise
+from .blocks import GAP_CHANNELS, ConvPair, TimeModulation, Trunk, gap_view, initialise
 
 PIXEL_CM = 0.15
 """In-plane pixel size that the network works at, cm."""
@@ -38,8 +38,8 @@ class PhaseSynthesis(nn.Module):
     ) -> None:
         super().__init__()
         self.pixel_cm = PIXEL_CM
-        self.trunk = Trunk(16 + interpolation_features, widths, features, CYCLE_FRAMES)
-        self.head_in = nn.Conv2d(features + 4 + 4 + 2, features, 3, 1, 1)
+        self.trunk = Trunk(GAP_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
+        self.head_in = nn.Conv2d(features + 6 + 4 + 4 + 2, features, 3, 1, 1)
         self.head_time = TimeModulation(features)
         self.head_body = ConvPair(features, features)
         self.velocity_out = nn.Conv2d(features, 3, 3, 1, 1)
@@ -57,10 +57,11 @@ class PhaseSynthesis(nn.Module):
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features, X / 2, Y / 2] float.
+            [B, features + 6, X / 2, Y / 2] float, the trunk's features and the motion that is plain to see.
         """
-        x = F.pixel_unshuffle(keys, 2)
-        return self.trunk(torch.cat((x, interpolation.to(x.dtype)), dim=1), gap, cycle)
+        view, motion = gap_view(keys)
+        features = self.trunk(torch.cat((view, interpolation.to(view.dtype)), dim=1), gap, cycle)
+        return torch.cat((features, (motion / 2).to(features.dtype)), dim=1)
 
     def decode(
         self, features: Tensor, magnitude: Tensor, logits: Tensor, motion: Tensor, tau: Tensor, gap: Tensor
@@ -68,7 +69,7 @@ class PhaseSynthesis(nn.Module):
         """Makes the velocities at one time in the gap.
 
         Args:
-            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            features: [B, features + 6, X / 2, Y / 2] float, from ``encode``.
             magnitude: [B, 1, X, Y] float, the frame at this time.
             logits: [B, 3, X, Y] float, its segmentation.
             motion: [B, 4, X / 2, Y / 2] float, its motion, pixels a gap; all three from

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvPair, TimeModulation, Trunk, initialise, warp
+from .blocks import GAP_CHANNELS, ConvPair, TimeModulation, Trunk, gap_view, initialise, warp
 
 
 class TemporalInterpolation(nn.Module):
@@ -24,8 +24,8 @@ class TemporalInterpolation(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 96, 112), features: int = 32) -> None:
         super().__init__()
-        self.trunk = Trunk(16, widths, features)
-        self.motion_in = nn.Conv2d(features, features, 3, 1, 1)
+        self.trunk = Trunk(GAP_CHANNELS, widths, features)
+        self.motion_in = nn.Conv2d(features + 6, features, 3, 1, 1)
         self.motion_time = TimeModulation(features)
         self.motion_out = nn.Conv2d(features, 4, 3, 1, 1)
         self.image_in = nn.Conv2d(features + 8, features, 3, 1, 1)
@@ -44,18 +44,19 @@ class TemporalInterpolation(nn.Module):
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features, X / 2, Y / 2] float.
+            [B, features + 6, X / 2, Y / 2] float, the trunk's features and the motion that is plain to see.
         """
-        x = F.pixel_unshuffle(keys, 2)
-        no_context = torch.zeros_like(x[:, :1, ::4, ::4])
-        return self.trunk(x, gap, no_context)
+        view, motion = gap_view(keys)
+        no_context = torch.zeros_like(view[:, :1, ::4, ::4])
+        features = self.trunk(view, gap, no_context)
+        return torch.cat((features, (motion / 2).to(features.dtype)), dim=1)
 
     def decode(self, keys: Tensor, features: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Makes a frame at one time in the gap.
 
         Args:
             keys: [B, 4, X, Y] float, as in ``encode``.
-            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            features: [B, features + 6, X / 2, Y / 2] float, from ``encode``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
 

@@ -84,7 +84,9 @@ def draw_heart(dice: Dice, ranges: Ranges, level: Tensor | None = None) -> tuple
     Returns:
         The ventricles, and their RR interval [B] in ms.
     """
-    kind = torch.multinomial(torch.tensor(ranges.kinds), dice.batch, replacement=True, generator=dice.generator)
+    kind = torch.multinomial(
+        torch.tensor(ranges.kinds, dtype=torch.float), dice.batch, replacement=True, generator=dice.generator
+    )
     infarct, dilated, hypertrophic, late = (kind == k for k in range(1, 5))
     weak = dilated | (late & dice.chance(0.5))
     motion, rr = draw_motion(dice, ranges, infarct, weak, late)

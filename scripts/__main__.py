@@ -1,0 +1,100 @@
+"""The command line: ``python -m scripts COMMAND``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import fire
+from fire import decorators
+
+decorators.FIRE_METADATA = "_fire_metadata"  # without the underscore, help lists it as something to call
+
+COMMANDS = {
+    # command: (module, function, what it does); a module is loaded when its command is called
+    "convert": ("scripts.cine.convert", "convert", "DICOM or NIfTI cine -> study (NIfTI and manifest)"),
+    "infer": ("scripts.infer", "infer", "cine -> frames, labels, velocities and a picture"),
+    "picture": ("scripts.picture", "picture", "draw what the bundle wrote"),
+    "phantom": ("scripts.phantom.studies", "write_phantom_studies", "write simulated studies"),
+    "evaluate": ("scripts.benchmark.evaluate", "evaluate", "measure the weights on held-out phantoms and patients"),
+    "export": ("scripts.export", "export", "model.pt -> model.ts and model.onnx, compared"),
+    "package": ("scripts.package", "package", "zip the bundle"),
+}
+
+USAGE = "Usage: python -m scripts COMMAND ...\n\n{}\n\n{}"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: what follows ``python -m scripts``.
+
+    Returns:
+        The exit code: 0, 1 if the input cannot be used (one line on stderr says why), 2 if the command line is wrong.
+    """
+    name = arguments[0] if arguments else "--help"
+    if name not in COMMANDS:
+        listing = "\n".join(f"  {command:10s}{words}" for command, (_, _, words) in COMMANDS.items())
+        usage = USAGE.format(listing, "python -m scripts COMMAND --help explains one.")
+        if name in ("-h", "--help", "help"):
+            print(usage)
+            return 0
+        print(f"error: no command {name!r}\n{usage}", file=sys.stderr)
+        return 2
+    module, function, _ = COMMANDS[name]
+    try:
+        result = call(getattr(importlib.import_module(module), function), name, arguments[1:])
+    except (ValueError, OSError) as error:
+        if not is_about_input(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if isinstance(result, str):
+        print(result)
+    return 0
+
+
+def call(function: Callable[..., Any], name: str, arguments: list[str]) -> Any:
+    """Calls a function with arguments from the command line.
+
+    Fire alone would run the function first and complain about an unknown flag afterwards, and it would turn a folder
+    called 101 into a number. So it only parses here, and text stays text.
+
+    Args:
+        function: function to call; its docstring is the help text.
+        name: its command.
+        arguments: positional arguments and flags.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        SystemExit: after help (code 0) or arguments that do not fit (code 2).
+    """
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    @functools.wraps(function)
+    def note(*args: Any, **kwargs: Any) -> None:
+        calls.append((args, kwargs))
+
+    parameters = inspect.signature(function).parameters.values()
+    texts = {parameter.name: str for parameter in parameters if parameter.annotation in (str, "str", "str | Path")}
+    os.environ.setdefault("PAGER", "cat")  # help is a page, not a program
+    fire.Fire(decorators.SetParseFns(**texts)(note), command=arguments, name=name)
+    ((args, kwargs),) = calls
+    return function(*args, **kwargs)
+
+
+def is_about_input(error: ValueError | OSError) -> bool:
+    """Tells an error in words, about what the user gave, from one of the program, which needs its traceback."""
+    return isinstance(error, OSError) or type(error).__module__.startswith("scripts.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

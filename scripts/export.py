@@ -1,0 +1,203 @@
+"""Makes ``model.ts`` and ``model.onnx`` of ``model.pt``, and refuses to leave them unless all three agree."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from monai.bundle import ckpt_export
+from torch import Tensor, nn
+from torch.export import Dim
+
+from .networks import BLOCKS, HDLNet
+
+TOLERANCE = 1e-4
+"""Largest difference between engines: of the magnitude relative to the brightest pixel, of all else absolute."""
+
+SIZE_LIMIT = 10 * 1024**2
+"""Bytes that a model file may have: it lives in git."""
+
+CASES = (
+    # batch, frames, X, Y, upsampling factor, cyclic; none is what the ONNX graph was exported with
+    (1, 3, 32, 32, 6, 1),
+    (2, 5, 45, 32, 2, 1),
+    (1, 14, 33, 50, 1, 0),
+    (3, 4, 48, 64, 4, 0),
+)
+
+
+class ExportError(ValueError):
+    """An exported model that must not be used; the message says which engine, on what input, and by how much."""
+
+
+class _Graph(nn.Module):
+    """HDLNet with its settings as inputs, since an ONNX graph has no attributes to set."""
+
+    def __init__(self, network: HDLNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, fractions: Tensor, cyclic: Tensor) -> Tensor:
+        return self.network.synthesise(image, fractions, cyclic)
+
+
+def export(bundle: str = "bundle") -> str:
+    """Exports ``models/model.pt`` of a bundle to TorchScript and ONNX, then compares the three engines.
+
+    ``model.ts`` holds the configs, so that MONAI Deploy needs nothing else. It is the same byte by byte each time if
+    ``PYTHONHASHSEED=0`` is set before Python starts, as ``make export`` does.
+
+    Args:
+        bundle: folder of the bundle.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        FileNotFoundError: if there is no ``model.pt``.
+        ExportError: if an engine differs by more than ``TOLERANCE`` or a file is larger than ``SIZE_LIMIT``.
+    """
+    root = Path(bundle)
+    checkpoint = root / "models" / "model.pt"
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"{checkpoint}: no such file; train first (make train)")
+    network = HDLNet().eval()
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+
+    scripted = checkpoint.with_suffix(".ts")
+    graph = checkpoint.with_suffix(".onnx")
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+        # TorchScript is deprecated from torch 2.13 on, but it is what MONAI Label and Deploy load.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        keep, tempfile.tempdir = tempfile.tempdir, scratch  # torch leaves a stray file behind with each export
+        try:
+            export_torchscript(root, scripted)
+            export_onnx(network, graph)
+        finally:
+            tempfile.tempdir = keep
+    largest = compare_engines(network, scripted, graph)
+    for path in (checkpoint, scripted, graph):
+        if path.stat().st_size > SIZE_LIMIT:
+            raise ExportError(f"{path}: found {path.stat().st_size / 1024**2:.1f} MB, expected at most 10")
+    return f"{scripted} and {graph} agree with {checkpoint} within {largest:.0e} (allowed: {TOLERANCE:.0e})"
+
+
+def export_torchscript(bundle: Path, path: Path) -> None:
+    """Scripts the network of a bundle and saves it with its configs.
+
+    Args:
+        bundle: folder of the bundle, with ``configs`` and ``models/model.pt``.
+        path: file to write. Its stem becomes the root of the archive: export straight to ``model.ts``.
+    """
+    configs = bundle / "configs"
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(path),
+        ckpt_file=str(bundle / "models" / "model.pt"),
+        meta_file=str(configs / "metadata.json"),
+        config_file=[str(configs / "inference.json"), str(configs / "export.json")],
+    )
+
+
+def export_onnx(network: HDLNet, path: Path) -> None:
+    """Writes the graph as one ONNX file with dynamic batch, time, height and width.
+
+    Inputs: ``image`` float32 [N, T, X, Y]; ``fractions`` float32 [F], the times within a gap, ``i / F``; ``cyclic``
+    int64 [1]. The last two have defaults (F = 6, cyclic): a session may be fed ``image`` alone. Output: ``pred``
+    float32 [N, 8 * T * F, X, Y].
+
+    Args:
+        network: the network, in evaluation mode.
+        path: file to write.
+    """
+    defaults = {
+        "fractions": torch.arange(network.upsampling_factor) / network.upsampling_factor,
+        "cyclic": torch.tensor([network.cyclic]),
+    }
+    image = torch.rand(2, 8, 64, 40)
+    program = torch.onnx.export(
+        _Graph(network).eval(),
+        (image, *defaults.values()),
+        dynamo=True,
+        input_names=["image", *defaults],
+        output_names=["pred"],
+        dynamic_shapes={
+            "image": {0: Dim("batch"), 1: Dim("frames"), 2: Dim("width"), 3: Dim("height")},
+            "fractions": {0: Dim("factor")},
+            "cyclic": None,
+        },
+        opset_version=18,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # with dynamo=True
+    model = program.model_proto
+    # An initializer with the name of an input is that input's default (ONNX IR 4 and later).
+    for name, value in defaults.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def compare_engines(network: HDLNet, scripted: Path, graph: Path) -> float:
+    """Runs the network in eager mode, in TorchScript and in ONNX Runtime on inputs of several shapes.
+
+    Args:
+        network: the network, in evaluation mode.
+        scripted: ``model.ts``.
+        graph: ``model.onnx``.
+
+    Returns:
+        Largest difference found: of the magnitude relative to the brightest pixel, of probabilities and velocities
+        (cm/s) absolute.
+
+    Raises:
+        ExportError: if it exceeds ``TOLERANCE``.
+    """
+    script = torch.jit.load(scripted, map_location="cpu").eval()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of every input with a default, which is what we want
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    settings = network.upsampling_factor, network.cyclic
+    generator = torch.Generator().manual_seed(0)
+    largest = 0.0
+    try:
+        for case in CASES:
+            batch, frames, width, height, factor, cyclic = case
+            image = 400 * torch.rand(batch, frames, width, height, generator=generator)
+            for module in (network, script):
+                module.upsampling_factor, module.cyclic = factor, cyclic
+            with torch.inference_mode():
+                expected = network(image).numpy()
+                found = {"TorchScript": script(image).numpy()}
+            feed = {"image": image.numpy()}
+            if (factor, cyclic) != settings:  # else the defaults are what is tested
+                feed["fractions"] = (np.arange(factor) / factor).astype(np.float32)
+                feed["cyclic"] = np.array([cyclic])
+            found["ONNX Runtime"] = session.run(["pred"], feed)[0]
+            for engine, pred in found.items():
+                difference = _difference(pred, expected, float(image.max()))
+                if not difference <= TOLERANCE:  # so that NaN fails too
+                    shape = f"{batch} x {frames} x {width} x {height}, F = {factor}, cyclic = {cyclic}"
+                    raise ExportError(
+                        f"{engine} differs from eager by {difference:.1e} on {shape}, allowed {TOLERANCE:.0e}"
+                    )
+                largest = max(largest, difference)
+    finally:
+        network.upsampling_factor, network.cyclic = settings
+    return largest
+
+
+def _difference(pred: np.ndarray, expected: np.ndarray, brightest: float) -> float:
+    """Largest difference of two outputs [N, 8 * T * F, X, Y], the magnitude's in units of ``brightest``."""
+    if pred.shape != expected.shape:
+        return float("inf")
+    apart = np.abs(pred - expected)
+    frames = pred.shape[1] // BLOCKS
+    apart[:, :frames] /= brightest
+    return float(apart.max())

@@ -1,0 +1,54 @@
+"""A picture of what the bundle's inference wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from .cine.study import APEX_TO_BASE, CineError
+from .report.overview import MYOCARDIUM, overview
+
+
+def picture(result: str, out: str = "") -> str:
+    """Draws the slice with the most myocardium: magnitude, labels and velocities at two moments, and their curves.
+
+    Args:
+        result: the outputs to draw, as folder and name: ``OUT/NAME`` of ``OUT/NAME_cine.nii.gz``.
+        out: PNG to write; by default ``OUT/NAME_overview.png``.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        CineError: if an output is missing.
+    """
+    files = {key: Path(f"{result}_{key}.nii.gz") for key in ("cine", "label", "velocity_x", "velocity_y", "velocity_z")}
+    for path in files.values():
+        if not path.is_file():
+            raise CineError(f"{path}: no such file; expected what inference writes")
+    image = nibabel.load(files["cine"])
+    label, *rest = (as_stack(files[key]) for key in ("label", "cine", "velocity_x", "velocity_y", "velocity_z"))
+    z = int((label == MYOCARDIUM).sum((0, 1, 3)).argmax())
+    cine, *velocity = (stack[:, :, z] for stack in rest)
+    if np.cross(*image.affine[:3, :2].T) @ APEX_TO_BASE < 0:  # stored as seen from the base: turn it over
+        cine, *velocity, label = (pixels[::-1] for pixels in (cine, *velocity, label))
+        velocity[0] = -velocity[0]
+    target = overview(
+        out or f"{result}_overview.png",
+        cine,
+        label[:, :, z],
+        np.stack(velocity),
+        image.header.get_zooms()[:2],
+        1000 * float(image.header["pixdim"][4]),
+        f"{Path(result).name}, slice {z + 1} of {label.shape[2]}",
+    )
+    return f"{target}: picture of the result. Not for diagnosis."
+
+
+def as_stack(path: Path) -> NDArray:
+    """Pixels (X, Y, Z, T) of a file that holds (X, Y, Z, T), or (X, Y, T) of one slice."""
+    pixels = np.asanyarray(nibabel.load(path).dataobj)
+    return pixels if pixels.ndim == 4 else pixels[:, :, None]
