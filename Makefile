@@ -34,6 +34,7 @@ lint: env
 train: env
 	$(RUN) -m monai.bundle run training --config_file bundle/configs/train_interpolation.json
 	$(RUN) -m monai.bundle run training --config_file bundle/configs/train_synthesis.json
+	cp runs/synthesis/model.pt bundle/models/model.pt
 	$(MAKE) export
 
 export: env
