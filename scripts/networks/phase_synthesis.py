@@ -85,7 +85,7 @@ class PhaseSynthesis(nn.Module):
         extras = torch.cat((F.pixel_unshuffle(magnitude, 2), motion / 4, labels), dim=1).to(features.dtype)
         h = torch.cat((features, extras), dim=1)
         h = self.head_body(F.leaky_relu(self.head_time(self.head_in(h), tau, gap), 0.1))
-        pixels = self.velocity_out(h).float() * 4
+        pixels = self.velocity_out(h).float()
         scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         velocity = F.interpolate(pixels * scale, scale_factor=2.0, mode="bilinear", align_corners=False)
         return velocity, F.pixel_shuffle(self.tissue_out(h).float(), 2)

@@ -114,4 +114,15 @@ class RelativeError:
 
 def synthesis_metrics() -> dict[str, Average]:
     """Metrics of the second stage for a ``SupervisedEvaluator``, beside the longitudinal one."""
-    return {"radial": Average(RelativeError(0)), "circumferential": Average(RelativeError(1))}
+
+    def of_interpolation(output: dict) -> dict:
+        pairs = output["pred"]
+        return {"pred": {"magnitude": pairs[:, 4:5], "logits": pairs[:, 7:10]}, "label": output["label"]}
+
+    return {
+        "radial": Average(RelativeError(0)),
+        "circumferential": Average(RelativeError(1)),
+        "gain_over_linear_db": Average(lambda o: interpolation_gain(of_interpolation(o))),
+        "dice_myocardium": Average(lambda o: dice(of_interpolation(o), 1)),
+        "dice_pool": Average(lambda o: dice(of_interpolation(o), 2)),
+    }

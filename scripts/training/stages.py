@@ -43,55 +43,63 @@ class InterpolationStage(nn.Module):
 
 
 class SynthesisStage(nn.Module):
-    """Second stage, the generator: phase synthesis over the frozen temporal interpolation.
+    """Second stage, the generator: phase synthesis on what the temporal interpolation hands over; both learn.
 
-    Its result is one tensor, as MONAI's adversarial engine wants: [B * K, 7, X, Y] float32 with the three velocities
-    (cm/s at RR = 1000 ms), the logit of tissue, the magnitude, where the true velocity is known (1) or not (0), and
-    the probability of the ventricle.
+    No gradient crosses from the synthesis to the interpolation: each answers for its own losses.
 
     Args:
-        network: the network whose first module is trained and whose second one learns.
+        network: the network whose first module has been through the first stage.
         half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
     """
 
     def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
         super().__init__()
-        network.interpolation.requires_grad_(False)
         self.interpolation = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.half_precision = half_precision
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Synthesises velocities at every target time of a batch of ``Windows``."""
+        """Synthesises velocities at every target time of a batch of ``Windows``.
+
+        Args:
+            batch: as ``Windows`` with ``cycle`` gives it, B samples of K times.
+
+        Returns:
+            One tensor, as MONAI's adversarial engine wants, [B * K, 14, X, Y] float32: three velocities (cm/s at
+            RR = 1000 ms); logit of tissue; magnitude; where the true velocity is known (1) or not (0); probability
+            of the ventricle; three logits of labels; motion (4).
+        """
         keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
         count = tau.shape[1]
         with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
-            with torch.no_grad():
-                seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
-                times, gaps = tau.flatten(), repeat(gap, count)
-                magnitude, logits, motion = self.interpolation.decode(
-                    repeat(keys, count), repeat(seen, count), times, gaps
-                )
-            features = self.module.encode(keys, seen, batch["cycle"], gap)
+            times, gaps = tau.flatten(), repeat(gap, count)
+            seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
+            repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
+            magnitude, logits, motion = self.interpolation.decode(repeat(keys, count), repeated, times, gaps)
+            features = self.module.encode(keys, seen.detach(), batch["cycle"], gap)
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            velocity, tissue = self.module.decode(features, magnitude, logits, motion, times, gaps)
+            velocity, tissue = self.module.decode(
+                features, magnitude.detach(), logits.detach(), motion.detach(), times, gaps
+            )
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
-        ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
-        return torch.cat((velocity.float(), tissue.float(), magnitude.float(), known, ventricle), dim=1)
+        ventricle = torch.softmax(logits.detach().float(), dim=1)[:, 1:].sum(1, keepdim=True)
+        motion = nn.functional.interpolate(motion.float(), scale_factor=2.0, mode="nearest")
+        parts = (velocity, tissue, magnitude, known, ventricle, logits, motion)
+        return torch.cat([part.float() for part in parts], dim=1)
 
 
 def discriminate(pairs: Tensor, network: nn.Module, *_: object, **__: object) -> Tensor:
     """Shows the discriminator a magnitude with the foreground of its phase images; MONAI calls this an inferer.
 
     Args:
-        pairs: [B, 7, X, Y] float, as ``SynthesisStage`` makes them.
+        pairs: [B, 14, X, Y] float, as ``SynthesisStage`` makes them.
         network: a ``PatchDiscriminator`` of four input channels.
 
     Returns:
         The logits of its last layer.
     """
     foreground = torch.sigmoid(pairs[:, 3:4]) * pairs[:, 5:6]
-    return network(torch.cat((pairs[:, 4:5], pairs[:, :3] / 5 * foreground), dim=1))[-1]
+    return network(torch.cat((pairs[:, 4:5].detach(), pairs[:, :3] / 5 * foreground), dim=1))[-1]
 
 
 class TruePairs:

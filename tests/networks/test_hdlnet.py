@@ -76,7 +76,8 @@ def test_a_cine_that_ends_does_not_look_around_its_end(network, image):
     other[:, 0] = image[:, 0].flip(-1)
     open_ended = torch.zeros(1, dtype=torch.int64)
     frames = [
-        network.interpolation.encode(i[:, neighbours(5, open_ended)[4]], torch.full((1,), 0.2)) for i in (image, other)
+        network.interpolation.encode(i[:, neighbours(5, open_ended)[4], :, :48], torch.full((1,), 0.2))
+        for i in (image, other)
     ]
     assert torch.equal(*frames)
     assert neighbours(5, CYCLIC)[4].tolist() == [3, 4, 0, 1]
