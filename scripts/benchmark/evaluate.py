@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from monai.transforms import KeepLargestConnectedComponent
 from torch import Tensor
 from tqdm import tqdm
 
@@ -60,6 +61,11 @@ def evaluate(
     return path
 
 
+def ventricle(pred: Tensor) -> Tensor:
+    """Labels as the bundle writes them: [8, T * F, X, Y] to [T * F, X, Y], one connected ventricle over the cycle."""
+    return KeepLargestConnectedComponent([1, 2], independent=False, connectivity=1)(pred[1:4].argmax(0)[None])[0]
+
+
 @torch.no_grad()
 def run(network: torch.nn.Module, frames: Tensor, factor: int) -> Tensor:
     """Runs the network on one slice: [T, X, Y] to eight blocks [8, T * F, X, Y]."""
@@ -87,7 +93,7 @@ def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[st
         noisy = add_noise(cine.magnitude, cine.scanner.noise[:, None, None, None], generator)[0]
         keys, truth, labels = noisy[::FACTOR], cine.magnitude[0], cine.labels[0]
         pred = run(network, keys, FACTOR)
-        found = pred[1:4].argmax(0)
+        found = ventricle(pred)
         if not (labels == 1).any():
             empty, empty_found = empty + 1, empty_found + int((found > 0).sum() > 20 * FRAMES)
             continue
@@ -176,7 +182,7 @@ def _patient(network: torch.nn.Module, slices: list[RealSlice]) -> dict[str, obj
     for item in tqdm(slices, desc=slices[0].patient):
         # Of a pair only the two pictures exist: each is shown as a cine that stands still.
         cines = {0: item.frames} if item.cyclic else {f: item.frames[f : f + 1].expand(3, -1, -1) for f in item.labels}
-        preds = {f: run(network, c, 1)[1:4].argmax(0) for f, c in cines.items()}
+        preds = {f: ventricle(run(network, c, 1)) for f, c in cines.items()}
         for frame, label in item.labels.items():
             pred = preds[0][frame] if item.cyclic else preds[frame][0]
             if not label.any():
