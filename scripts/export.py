@@ -141,6 +141,8 @@ def export_onnx(network: HDLNet, path: Path) -> None:
     for name, value in defaults.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
     onnx.checker.check_model(model, full_check=True)
+    for part in (*model.graph.node, *model.graph.value_info, *(n for f in model.functions for n in f.node)):
+        del part.metadata_props[:]  # stack traces with paths of the machine that exported
     onnx.save(model, path)
 
 
