@@ -26,6 +26,17 @@ def initialise(module: nn.Module) -> None:
                 layer.second.weight.mul_(0.5)
 
 
+def time_in_gap(tau: Tensor, gap: Tensor) -> Tensor:
+    """Describes times in gaps, [B] each (as in ``TimeModulation``), by [B, 4] numbers of about unit size."""
+    return torch.stack((tau, 1 - tau, 4 * tau * (1 - tau), torch.log(gap) + 2.5), dim=1)
+
+
+def modulate(features: Tensor, embedding: Tensor) -> Tensor:
+    """Scales and shifts features [B, C, H, W] by the halves of an embedding [B, 2 C]."""
+    scale, shift = embedding.unsqueeze(-1).unsqueeze(-1).chunk(2, dim=1)
+    return features * (1 + scale) + shift
+
+
 class TimeModulation(nn.Module):
     """Scales and shifts feature channels by the time within a gap and the length of that gap (FiLM).
 
@@ -50,9 +61,7 @@ class TimeModulation(nn.Module):
         Returns:
             [B, C, H, W], like ``features``.
         """
-        condition = torch.stack((tau, 1 - tau, 4 * tau * (1 - tau), torch.log(gap) + 2.5), dim=1)
-        scale, shift = self.embed(condition).unsqueeze(-1).unsqueeze(-1).chunk(2, dim=1)
-        return features * (1 + scale) + shift
+        return modulate(features, self.embed(time_in_gap(tau, gap)))
 
 
 class ConvPair(nn.Module):

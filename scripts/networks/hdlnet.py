@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import pad_to_multiple
-from .phase_synthesis import CYCLE_FRAMES, PhaseSynthesis
+from .phase_synthesis import BEAT_TIMES, CYCLE_FRAMES, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 
 BLOCKS = 8
@@ -82,6 +82,68 @@ def whole_cycle(frames: Tensor, cyclic: Tensor, samples: int = CYCLE_FRAMES) -> 
     weight = (torch.remainder(step, samples).float() / samples).unsqueeze(-1).unsqueeze(-1)
     first, second = wrap(below, count, cyclic), wrap(below + 1, count, cyclic)
     return frames[:, first] * (1 - weight) + frames[:, second] * weight
+
+
+def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Tensor:
+    """Describes how the ventricle's size changes over the cycle, as seen from each acquired frame.
+
+    Args:
+        areas: [N, T, 2] float, area of the blood pool and of pool and myocardium together, pixels.
+        cyclic: [1] int64, as in ``neighbours``.
+        times: how many times of the cycle.
+
+    Returns:
+        [N, T, 34] float: both radii (square root of area), relative to their mean, at the four frames around the gap
+        and at twelfths of the cycle from the frame on; then the two mean radii.
+    """
+    radius = torch.sqrt(areas.float().clamp_min(0) + 1e-3) / 20
+    mean = radius.mean(1, keepdim=True)
+    change = (radius / (mean + 0.05) - 1) * 4
+    near = change[:, neighbours(areas.shape[1], cyclic)].flatten(2)
+    cycle = whole_cycle(change.unsqueeze(-1), cyclic, times).flatten(2)
+    return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
+
+
+def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
+    """Finds the one place where the ventricle is over the whole cycle: rings elsewhere are vessels.
+
+    Args:
+        ventricle: [N, T, X, Y] float, probability of pool or myocardium in the acquired frames.
+        radius: how far the ventricle may reach from its densest spot, pixels.
+
+    Returns:
+        [N, 1, X, Y] float, 1 in the window, 0 outside.
+    """
+    dense = F.avg_pool2d(ventricle.mean(1, keepdim=True), 25, 1, 12)
+    best_x = dense.amax(3).argmax(2).unsqueeze(-1)
+    best_y = dense.amax(2).argmax(2).unsqueeze(-1)
+    dx = torch.arange(dense.shape[2], device=dense.device).unsqueeze(1) - best_x
+    dy = torch.arange(dense.shape[3], device=dense.device).unsqueeze(0) - best_y
+    return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
+
+
+def steady_areas(logits: Tensor, window: Tensor) -> Tensor:
+    """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
+
+    Half the mean over the cycle is added to each frame, and no frame may differ from the median by more than a
+    beating ventricle does.
+
+    Args:
+        logits: [N, T, 3, X, Y] float, of the acquired frames.
+        window: [N, 1, X, Y] float, from ``heart_window``.
+
+    Returns:
+        [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
+    """
+    blended = (logits + 0.5 * logits.mean(1, keepdim=True)) / 1.5
+    probability = torch.softmax(blended, dim=2) * window.unsqueeze(1)
+    pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
+    areas = torch.stack((pool, pool + wall), dim=2)
+    order = torch.sort(areas, dim=1).values
+    median = order[:, areas.shape[1] // 2].unsqueeze(1)
+    least = torch.tensor([0.45, 0.8], dtype=areas.dtype, device=areas.device)
+    most = torch.tensor([1.8, 1.25], dtype=areas.dtype, device=areas.device)
+    return torch.minimum(torch.maximum(areas, median * least), median * most)
 
 
 class HDLNet(nn.Module):
@@ -162,10 +224,20 @@ class HDLNet(nn.Module):
         seen = self.interpolation.encode(keys, gap)
         moving = self.synthesis.encode(keys, seen, cycle, gap)
 
+        _, logits, _ = self.interpolation.decode(keys, seen, torch.zeros_like(gap), gap)
+        logits = logits.unflatten(0, (n, t))
+        window = heart_window(torch.softmax(logits, dim=2)[:, :, 1:].sum(2))
+        beat = describe_beat(steady_areas(logits, window), cyclic).flatten(0, 1)
+        elsewhere = repeat(1 - window, t * f)
+
         tau = fractions.unsqueeze(0).expand(n * t, -1).flatten()
         keys, gap = repeat(keys, f), repeat(gap, f)
         magnitude, logits, motion = self.interpolation.decode(keys, repeat(seen, f), tau, gap)
-        velocity, tissue = self.synthesis.decode(repeat(moving, f), magnitude, logits, motion, tau, gap)
+        background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
+        logits = logits + elsewhere * background.unsqueeze(-1).unsqueeze(-1)
+        velocity, tissue = self.synthesis.decode(
+            repeat(moving, f), magnitude, logits, motion, tau, gap, repeat(beat, f)
+        )
 
         blocks = torch.cat(
             (magnitude.clamp_min(0), torch.softmax(logits, dim=1), velocity, torch.sigmoid(tissue)), dim=1

@@ -4,13 +4,79 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import GAP_CHANNELS, ConvPair, TimeModulation, Trunk, gap_view, initialise
+from .blocks import GAP_CHANNELS, ConvPair, Trunk, gap_view, initialise, modulate, time_in_gap
 
 PIXEL_CM = 0.15
 """In-plane pixel size that the network works at, cm."""
 
 CYCLE_FRAMES = 8
-"""Frames of the whole cycle, starting at the gap, that tell the network where in the cycle it is."""
+"""Frames of the whole cycle, starting at the gap, that the network sees coarsely."""
+
+BEAT_TIMES = 12
+"""Times of the whole cycle, starting at the gap, at which the ventricle's size is told."""
+
+BEAT_NUMBERS = 2 * (4 + BEAT_TIMES + 1)
+"""Numbers that describe the beat: two radii at the acquired frames around the gap, over the cycle, and on average."""
+
+
+class BeatPrior(nn.Module):
+    """Tells from the ventricle's size over the beat how its wall moves on average at any time.
+
+    Velocity along the long axis leaves little trace in a short-axis picture, and an E wave is shorter than a gap of
+    six frames: how far the ventricle has contracted by then and how it goes on is what tells both.
+
+    Args:
+        channels: number of feature channels of its description of the beat.
+    """
+
+    def __init__(self, channels: int = 128) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(
+            nn.Linear(4 + BEAT_NUMBERS, channels),
+            nn.SiLU(),
+            nn.Linear(channels, channels),
+            nn.SiLU(),
+            nn.Linear(channels, channels),
+            nn.SiLU(),
+        )
+        self.curves = nn.Linear(channels, 3)
+
+    def forward(self, tau: Tensor, gap: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
+        """Describes times in a beat.
+
+        Args:
+            tau: [B] float, time within the gap, 0 to 1.
+            gap: [B] float, length of the gap as a fraction of the cycle.
+            beat: [B, 34] float, as ``hdlnet.describe_beat`` gives it.
+
+        Returns:
+            Features [B, channels] float, and mean radial, circumferential and longitudinal velocity of the
+            myocardium, [B, 3] float, cm/s at RR = 1000 ms, signs as in ``VelocityAssessment``.
+        """
+        features = self.embed(torch.cat((time_in_gap(tau, gap), beat), dim=1))
+        return features, self.curves(features)
+
+
+def around_centroid(myocardium: Tensor, curves: Tensor) -> Tensor:
+    """Lays out mean velocities about the ventricle's centroid, every wall point alike.
+
+    Args:
+        myocardium: [B, 1, X, Y] float, probability, 0 to 1.
+        curves: [B, 3] float, radial, circumferential and longitudinal velocity.
+
+    Returns:
+        [B, 3, X, Y] float32, velocity along X, Y and towards the apex: ``VelocityAssessment`` undoes it.
+    """
+    weight = myocardium.float().square()
+    total = weight.sum((2, 3), keepdim=True) + 1e-3
+    x = torch.arange(weight.shape[2], device=weight.device, dtype=torch.float32).unsqueeze(1)
+    y = torch.arange(weight.shape[3], device=weight.device, dtype=torch.float32).unsqueeze(0)
+    dx = x - (weight * x).sum((2, 3), keepdim=True) / total
+    dy = y - (weight * y).sum((2, 3), keepdim=True) / total
+    distance = torch.sqrt(dx * dx + dy * dy + 4)
+    dx, dy = dx / distance, dy / distance
+    radial, around, along = curves.float().unsqueeze(-1).unsqueeze(-1).split(1, dim=1)
+    return torch.cat((around * dy - radial * dx, -around * dx - radial * dy, along.expand_as(dx)), dim=1)
 
 
 class PhaseSynthesis(nn.Module):
@@ -18,8 +84,9 @@ class PhaseSynthesis(nn.Module):
 
     A trunk sees the acquired frames around a gap, the interpolation's view of the same gap, and the whole cycle at
     an eighth of the resolution. For every time in the gap a small head turns its features, the magnitude, the
-    segmentation and the motion at that time into three velocities. The network thinks in pixels a gap, which is
-    what an image can show; the length of the gap turns that into cm/s.
+    segmentation and the motion at that time into three velocities, as a difference from what a ventricle of such a
+    beat usually does. In the plane the network thinks in pixels a gap, which is what an image can show; the length
+    of the gap turns that into cm/s.
 
     Source: module (b) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897: the foreground of the
     foreground-background scheme. The background of a phase image is drawn where one is written.
@@ -39,8 +106,9 @@ class PhaseSynthesis(nn.Module):
         super().__init__()
         self.pixel_cm = PIXEL_CM
         self.trunk = Trunk(GAP_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
-        self.head_in = nn.Conv2d(features + 6 + 4 + 4 + 2, features, 3, 1, 1)
-        self.head_time = TimeModulation(features)
+        self.beat = BeatPrior()
+        self.head_in = nn.Conv2d(features + 6 + 4 + 4 + 2 + 3, features, 3, 1, 1)
+        self.head_beat = nn.Linear(128, 2 * features)
         self.head_body = ConvPair(features, features)
         self.velocity_out = nn.Conv2d(features, 3, 3, 1, 1)
         self.tissue_out = nn.Conv2d(features, 4, 3, 1, 1)
@@ -64,7 +132,14 @@ class PhaseSynthesis(nn.Module):
         return torch.cat((features, (motion / 2).to(features.dtype)), dim=1)
 
     def decode(
-        self, features: Tensor, magnitude: Tensor, logits: Tensor, motion: Tensor, tau: Tensor, gap: Tensor
+        self,
+        features: Tensor,
+        magnitude: Tensor,
+        logits: Tensor,
+        motion: Tensor,
+        tau: Tensor,
+        gap: Tensor,
+        beat: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Makes the velocities at one time in the gap.
 
@@ -76,16 +151,20 @@ class PhaseSynthesis(nn.Module):
                 ``TemporalInterpolation.decode``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
+            beat: [B, 34] float, as ``hdlnet.describe_beat`` gives it.
 
         Returns:
             Velocity [B, 3, X, Y] along X, Y and the long axis towards the apex, cm/s at RR = 1000 ms; logit of the
             foreground (signal, not noise) [B, 1, X, Y]. float32.
         """
         labels = F.avg_pool2d(torch.softmax(logits, dim=1)[:, 1:], 2)
-        extras = torch.cat((F.pixel_unshuffle(magnitude, 2), motion / 4, labels), dim=1).to(features.dtype)
-        h = torch.cat((features, extras), dim=1)
-        h = self.head_body(F.leaky_relu(self.head_time(self.head_in(h), tau, gap), 0.1))
-        pixels = self.velocity_out(h).float()
+        described, curves = self.beat(tau, gap, beat)
+        usual = around_centroid(labels[:, :1], curves)
+        parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4)
+        h = torch.cat((features, torch.cat(parts, dim=1).to(features.dtype)), dim=1)
+        h = self.head_body(F.leaky_relu(modulate(self.head_in(h), self.head_beat(described)), 0.1))
+        out = self.velocity_out(h).float()
         scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
-        velocity = F.interpolate(pixels * scale, scale_factor=2.0, mode="bilinear", align_corners=False)
+        velocity = usual + torch.cat((out[:, :2] * scale, out[:, 2:] * 4), dim=1)
+        velocity = F.interpolate(velocity, scale_factor=2.0, mode="bilinear", align_corners=False)
         return velocity, F.pixel_shuffle(self.tissue_out(h).float(), 2)

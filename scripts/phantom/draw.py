@@ -43,7 +43,7 @@ class Ranges:
     travel: float = 1.6
     rr: Range = (550.0, 1350.0)
     end_systole: Range = (310.0, 390.0)
-    level: Range = (0.06, 0.97)
+    level: Range = (0.07, 0.9)
     outside: float = 0.08
     centre: float = 18.0
 

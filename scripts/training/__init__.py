@@ -1,5 +1,5 @@
-"""Training: data, losses, and the two stages that MONAI's engines step."""
+"""Training: data, losses, and the stages that MONAI's engines step."""
 
-from . import handlers, losses, stages, windows
+from . import beats, handlers, losses, stages, windows
 
-__all__ = ["handlers", "losses", "stages", "windows"]
+__all__ = ["beats", "handlers", "losses", "stages", "windows"]

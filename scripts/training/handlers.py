@@ -13,6 +13,25 @@ from scripts.networks import VelocityAssessment
 from .losses import region
 
 
+def start_from(network: nn.Module, weights: str) -> nn.Module:
+    """Gives a network the weights of an earlier one, wherever they fit; the rest keeps its random start.
+
+    Args:
+        network: the network to fill.
+        weights: file of a state dictionary, or of a checkpoint with one under ``network``; empty leaves all as it is.
+
+    Returns:
+        The same network.
+    """
+    if weights:
+        saved = torch.load(weights, map_location="cpu", weights_only=True)
+        own = network.state_dict()
+        fitting = {k: v for k, v in saved.get("network", saved).items() if k in own and own[k].shape == v.shape}
+        network.load_state_dict(own | fitting)
+        print(f"Started from {weights}: {len(fitting)} of {len(own)} tensors fit")
+    return network
+
+
 class CosineSchedule:
     """Learning rate of an epoch, as a share of the optimizer's: one epoch of warm-up, then half a cosine.
 

@@ -43,17 +43,19 @@ class InterpolationStage(nn.Module):
 
 
 class SynthesisStage(nn.Module):
-    """Second stage, the generator: phase synthesis on what the temporal interpolation hands over; both learn.
+    """Second stage, the generator: phase synthesis on what the temporal interpolation hands over.
 
-    No gradient crosses from the synthesis to the interpolation: each answers for its own losses.
+    No gradient crosses from the synthesis to the interpolation.
 
     Args:
         network: the network whose first module has been through the first stage.
+        joint: whether the interpolation goes on learning, by a loss of its own in ``SynthesisLoss``.
         half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
     """
 
-    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
+    def __init__(self, network: HDLNet, joint: bool = False, half_precision: bool = True) -> None:
         super().__init__()
+        self.joint = joint
         self.interpolation = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.half_precision = half_precision
@@ -72,14 +74,15 @@ class SynthesisStage(nn.Module):
         keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
         count = tau.shape[1]
         with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
-            times, gaps = tau.flatten(), repeat(gap, count)
-            seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
-            repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
-            magnitude, logits, motion = self.interpolation.decode(repeat(keys, count), repeated, times, gaps)
+            times, gaps, beat = tau.flatten(), repeat(gap, count), repeat(batch["beat"], count)
+            with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
+                seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
+                repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
+                magnitude, logits, motion = self.interpolation.decode(repeat(keys, count), repeated, times, gaps)
             features = self.module.encode(keys, seen.detach(), batch["cycle"], gap)
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
             velocity, tissue = self.module.decode(
-                features, magnitude.detach(), logits.detach(), motion.detach(), times, gaps
+                features, magnitude.detach(), logits.detach(), motion.detach(), times, gaps, beat
             )
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         ventricle = torch.softmax(logits.detach().float(), dim=1)[:, 1:].sum(1, keepdim=True)

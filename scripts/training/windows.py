@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from scripts.networks.blocks import warp
+from scripts.networks import HDLNet
+from scripts.networks.blocks import pad_to_multiple, warp
+from scripts.networks.hdlnet import describe_beat, neighbours, normalisation
 from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.phantom.animate import animate
 from scripts.phantom.cine import image_cines
@@ -36,6 +38,7 @@ class Source:
         velocity: [3, T, X, Y] float16, cm/s at RR = 1000 ms; None where unknown.
         wall: [T, X, Y] bool, the wall that moves by ``velocity``; None where unknown.
         labelled: frames that carry labels.
+        areas: [T, 2] float, area of the pool and of the whole ventricle, pixels, zero where unknown.
     """
 
     magnitude: Tensor
@@ -44,6 +47,7 @@ class Source:
     velocity: Tensor | None
     wall: Tensor | None
     labelled: list[int]
+    areas: Tensor
 
 
 def phantom_sources(count: int, seed: int, size: int) -> list[Source]:
@@ -58,7 +62,35 @@ def phantom_sources(count: int, seed: int, size: int) -> list[Source]:
 
 def _source(magnitude: Tensor, labels: Tensor, velocity: Tensor, noise: float) -> Source:
     frames = list(range(magnitude.shape[1]))
-    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), labels[0] == 1, frames)
+    wall = labels[0] == 1
+    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]))
+
+
+def areas(labels: Tensor) -> Tensor:
+    """Measures the ventricle: [T, X, Y] uint8 labels to [T, 2] float, pixels, of the pool and of pool and wall."""
+    return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
+
+
+@torch.no_grad()
+def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
+    """Measures the ventricle where no label tells its size: on real frames, as the network segments them.
+
+    Args:
+        sources: slice cines; those of patients are changed in place.
+        network: a network that has learnt to segment; set to evaluate and back.
+
+    Returns:
+        The same sources.
+    """
+    module, cyclic = network.interpolation, torch.ones(1, dtype=torch.int64)
+    for source in {id(s): s for s in sources if s.velocity is None}.values():
+        frames = pad_to_multiple(source.magnitude[None].float())
+        frames = frames / normalisation(frames)
+        keys = frames[0][neighbours(frames.shape[1], cyclic)]
+        gap = torch.full((len(keys),), 1 / max(len(keys), 9))
+        logits = module.decode(keys, module.encode(keys, gap), torch.zeros_like(gap), gap)[1]
+        source.areas = areas(logits.argmax(1))
+    return sources
 
 
 def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) -> list[Source]:
@@ -77,7 +109,7 @@ def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) 
         # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
         labels = cine.labels if outer is not None else torch.where(cine.labels == 2, 2, NOT_POOL).to(torch.uint8)
         source = _source(cine.magnitude, labels, cine.velocity, float(cine.scanner.noise))
-        source.wall = cine.labels[0] == 1
+        source.wall, source.areas = cine.labels[0] == 1, areas(cine.labels[0])
         sources.append(source)
     return sources
 
@@ -90,11 +122,12 @@ def real_sources(slices: list[RealSlice]) -> list[Source]:
             labels = torch.full(item.frames.shape, UNKNOWN, dtype=torch.uint8)
             for frame, label in item.labels.items():
                 labels[frame] = label
-            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels)))
+            size = torch.zeros(len(labels), 2)
+            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels), size))
             continue
         for frame, label in item.labels.items():
             still = _unit(item.frames[frame][None]).half()
-            sources.append(Source(still, 0.01, label[None], None, None, [0]))
+            sources.append(Source(still, 0.01, label[None], None, None, [0], torch.zeros(1, 2)))
     return sources
 
 
@@ -180,8 +213,8 @@ class Windows(Dataset):
             A dictionary: keys [4, X, Y], the acquired frames; gap [], as a share of the cycle; tau [K];
             magnitude [K, X, Y]; label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels
             (NaN where unknown); noise [], standard deviation of the noise (0 where unknown); real [], 1 where the
-            frames are a patient's own. With ``cycle`` also cycle [8, X / 8, Y / 8], velocity [K, 3, X, Y], cm/s at
-            RR = 1000 ms (NaN where unknown), and wall [K, X, Y] bool, the wall that moves so.
+            frames are a patient's own. With ``cycle`` also cycle [8, X / 8, Y / 8], beat [34], velocity [K, 3, X, Y],
+            cm/s at RR = 1000 ms (NaN where unknown), and wall [K, X, Y] bool, the wall that moves so.
         """
         source = self.sources[self._integer(0, len(self.sources))]
         frames = source.magnitude.shape[0]
@@ -246,9 +279,17 @@ class Windows(Dataset):
         }
         if self.cycle:
             sample["wall"] = wall
+            sample["beat"] = self._beat(source.areas, keys[1], round(1 / gap), gap * frames)
             sample["cycle"] = F.avg_pool2d(noisy[None, 4 + len(targets) :], 8)[0] / scale
             sample["velocity"] = velocity
         return sample
+
+    def _beat(self, size: Tensor, start: int, count: int, step: float) -> Tensor:
+        """Describes the beat from ``count`` frames on, with errors such as a segmentation makes."""
+        index = [round(start + k * step) % len(size) for k in range(count)]
+        seen = size[index] * (1 + 0.02 * torch.randn((count, 2), generator=self.generator))
+        seen = seen * torch.exp(0.08 * torch.randn(2, generator=self.generator))
+        return describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0, 0]
 
     def _normal(self) -> Tensor:
         return torch.randn((), generator=self.generator)
@@ -281,7 +322,10 @@ class Windows(Dataset):
         sampled = F.grid_sample(classes[None], grid, padding_mode="border", align_corners=True)[0].unflatten(0, (-1, 5))
         labels = torch.tensor([0, 1, 2, NOT_POOL, UNKNOWN], dtype=torch.uint8)[sampled.argmax(1)]
         top = images.amax().clamp_min(1e-3)
-        return (images / top) ** math.exp(0.2 * float(self._normal())) * top, labels
+        images = (images / top) ** math.exp(0.3 * float(self._normal())) * top
+        # The coil's shading, which differs from scanner to scanner.
+        shade = 0.25 * self._normal() * x / self.size + 0.25 * self._normal() * y / self.size
+        return images * torch.exp(2 * shade), labels
 
 
 def training_sources(root: str | Path | None, phantoms: int, animated: int, seed: int, size: int) -> list[Source]:

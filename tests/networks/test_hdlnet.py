@@ -7,7 +7,7 @@ import torch
 
 from scripts.networks import HDLNet
 from scripts.networks.blocks import warp
-from scripts.networks.hdlnet import neighbours, whole_cycle
+from scripts.networks.hdlnet import heart_window, neighbours, steady_areas, whole_cycle
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +126,27 @@ def test_warp_samples_where_it_is_sent():
     half_right = torch.zeros(1, 2, 5, 6)
     half_right[:, 1] = 0.5
     assert torch.allclose(warp(image, half_right)[..., :5], image[..., :5] + 0.5, atol=1e-4)
+
+
+def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
+    ventricle = torch.zeros(2, 4, 128, 120)
+    ventricle[0, :, 20:50, 30:60] = 1.0
+    ventricle[1, :, 70:100, 80:110] = 1.0
+    ventricle[:, 2, 100:128, 0:40] = 1.0  # once, in one frame, somewhere else
+    window = heart_window(ventricle, radius=30)
+    assert window[0, 0, 35, 45] == 1
+    assert window[1, 0, 85, 95] == 1
+    assert window[:, 0, 110, 20].tolist() == [0, 0]
+
+
+def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():
+    labels = torch.zeros(1, 9, 3, 40, 40)
+    labels[:, :, 0] = 10.0
+    labels[:, :, :, 10:30, 10:30] = torch.tensor([-10.0, 10.0, -10.0])[:, None, None]
+    labels[:, :, :, 15:25, 15:25] = torch.tensor([-10.0, -10.0, 10.0])[:, None, None]
+    window = torch.ones(1, 1, 40, 40)
+    assert torch.allclose(steady_areas(labels, window), torch.tensor([100.0, 400.0]), atol=0.5)
+    labels[:, 4] = torch.tensor([10.0, -10.0, -10.0])[:, None, None]
+    areas = steady_areas(labels, window)
+    assert torch.allclose(areas[0, 4], torch.tensor([45.0, 320.0]), atol=0.5)
+    assert torch.allclose(areas[0, 3], torch.tensor([100.0, 400.0]), atol=0.5)

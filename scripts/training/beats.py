@@ -1,0 +1,119 @@
+"""Beats without pictures: how the size of simulated ventricles changes, and how their wall moves meanwhile."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from scripts.networks import HDLNet, VelocityAssessment
+from scripts.networks.hdlnet import describe_beat
+from scripts.networks.phase_synthesis import PIXEL_CM
+from scripts.phantom.cine import pixel_axes
+from scripts.phantom.draw import Dice, Ranges, draw_heart
+
+FRAMES = 60
+PIXEL_MM = 3.0
+BATCH = 8
+
+
+def simulate_beats(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Simulates ventricles at 60 times of a cycle, coarsely, without imaging them.
+
+    Args:
+        count: number of ventricles N, rounded up to a multiple of 8.
+        seed: seed of the phantom.
+
+    Returns:
+        Area of the pool and of pool and wall, [N, 60, 2] float, pixels of the network's grid; and mean radial,
+        circumferential and longitudinal velocity, [N, 60, 3] float, cm/s at RR = 1000 ms.
+    """
+    dice = Dice(torch.Generator().manual_seed(seed), BATCH)
+    axes, assess = pixel_axes(44, 44, PIXEL_MM), VelocityAssessment()
+    time = torch.arange(FRAMES).expand(BATCH, FRAMES) / FRAMES
+    areas, curves = [], []
+    for _ in tqdm(range((count + BATCH - 1) // BATCH), desc="beats", mininterval=5):
+        ventricle, _ = draw_heart(dice, Ranges(outside=0.0))
+        state = ventricle.image(*axes, time)
+        below_base = state.reference_z <= ventricle.geometry.height[:, None, None, None]
+        outer = torch.sigmoid(state.epicardium / 0.8) * below_base
+        inner = torch.sigmoid(state.endocardium / 0.8) * outer
+        areas.append(torch.stack((inner, outer), 2).sum((-2, -1)) * (PIXEL_MM / (10 * PIXEL_CM)) ** 2)
+        curves.append(assess(outer - inner, state.velocity / 10).movedim(1, 2))
+    return torch.cat(areas), torch.cat(curves)
+
+
+class Beats(Dataset):
+    """Random views of simulated beats: some times of acquisition, and times in their gaps.
+
+    Args:
+        count: number of ventricles.
+        seed: seed of the phantom and of the draws.
+        length: samples an epoch.
+        views: times V that a sample asks for.
+    """
+
+    def __init__(self, count: int, seed: int, length: int, views: int = 64) -> None:
+        self.areas, self.curves = simulate_beats(count, seed)
+        self.length, self.views = length, views
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, _: int) -> dict[str, Tensor]:
+        """Draws a sample of one ventricle.
+
+        Returns:
+            A dictionary: tau [V], gap [V], beat [V, 34] as ``describe_beat`` gives it, with errors such as a
+            segmentation makes; curves [V, 3], cm/s at RR = 1000 ms.
+        """
+        g, draw = self.generator, torch.rand(3, generator=self.generator)
+        beat = int(draw[0] * len(self.areas))
+        # Six-fold down-sampling of a cine of about 54 frames is the main case.
+        frames = 9 if draw[1] < 0.4 else 8 + int(draw[1] * 52)
+        first = torch.rand(1, generator=g) + torch.arange(frames) / frames
+        seen = at(self.areas[beat], first)
+        error = 0.005 + 0.025 * draw[2]
+        seen = seen * (1 + error * torch.randn(seen.shape, generator=g))
+        seen = seen * torch.exp(0.08 * torch.randn(2, generator=g))
+        described = describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0]
+        index = torch.randint(frames, (self.views,), generator=g)
+        tau = torch.rand(self.views, generator=g)
+        wanted = at(self.curves[beat], first[index] + tau / frames)
+        return {"tau": tau, "gap": torch.full_like(tau, 1 / frames), "beat": described[index], "curves": wanted}
+
+
+def at(values: Tensor, time: Tensor) -> Tensor:
+    """Reads a closed curve linearly: [T, C] values over one cycle, at [K] times in cycles, gives [K, C]."""
+    position = torch.remainder(time, 1) * len(values)
+    below = position.long()
+    weight = (position - below)[:, None]
+    return values[below % len(values)] * (1 - weight) + values[(below + 1) % len(values)] * weight
+
+
+class BeatStage(nn.Module):
+    """The stage before the synthesis: ``BeatPrior`` alone.
+
+    Args:
+        network: the network whose prior learns.
+    """
+
+    def __init__(self, network: HDLNet) -> None:
+        super().__init__()
+        self.module = network.synthesis.beat
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Predicts the curves of a batch of ``Beats``: [B, V, 3], cm/s at RR = 1000 ms."""
+        flat = [batch[k].flatten(0, 1) for k in ("tau", "gap", "beat")]
+        return self.module(*flat)[1].unflatten(0, batch["tau"].shape)
+
+
+def curve_loss(prediction: Tensor, target: dict[str, Tensor]) -> Tensor:
+    """Mean absolute error of the curves, each component by its usual size."""
+    return ((prediction - target["curves"]).abs() / prediction.new_tensor([1.2, 0.8, 2.4])).mean()
+
+
+def curve_error(output: list[dict] | dict, component: int) -> Tensor:
+    """Root mean square error of one curve as a share of its root mean square, from engine output; scalar."""
+    pred, truth = output["pred"][..., component], output["label"]["curves"][..., component]  # type: ignore[call-overload]
+    return ((pred - truth).square().mean() / truth.square().mean()).sqrt()

@@ -1,0 +1,54 @@
+"""The second module: what it is told of the beat, and how it lays out what a beat usually does."""
+
+import math
+
+import pytest
+import torch
+
+from scripts.networks import VelocityAssessment
+from scripts.networks.hdlnet import describe_beat
+from scripts.networks.phase_synthesis import BEAT_NUMBERS, around_centroid
+
+CYCLIC = torch.ones(1, dtype=torch.int64)
+
+
+@pytest.fixture
+def ring():
+    x, y = torch.meshgrid(torch.arange(40.0) - 22, torch.arange(44.0) - 17, indexing="ij")
+    radius = torch.sqrt(x * x + y * y)
+    return ((radius > 8) & (radius < 13)).float()[None, None]
+
+
+def test_assessment_undoes_the_layout(ring):
+    curves = torch.tensor([[3.0, -1.5, 7.0]])
+    velocity = around_centroid(ring, curves)
+    assert torch.allclose(VelocityAssessment()(ring, velocity[:, :, None])[0, :, 0], curves[0], rtol=0.03)
+
+
+def test_layout_turns_with_the_picture(ring):
+    curves = torch.tensor([[3.0, -1.5, 7.0]])
+    upright, turned = around_centroid(ring, curves), around_centroid(torch.rot90(ring, 1, (-2, -1)), curves)
+    back = torch.rot90(turned, -1, (-2, -1))
+    # rot90 carried +X to +Y and +Y to -X.
+    assert torch.allclose(torch.stack((back[:, 1], -back[:, 0], back[:, 2]), 1), upright, atol=1e-3)
+
+
+def test_no_ventricle_gives_no_infinite_velocity():
+    velocity = around_centroid(torch.zeros(1, 1, 16, 16), torch.tensor([[3.0, 1.0, 2.0]]))
+    assert velocity.isfinite().all()
+    assert velocity.abs().max() <= 4
+
+
+def test_a_ventricle_that_keeps_its_size_has_no_beat():
+    beat = describe_beat(torch.full((1, 9, 2), 400.0), CYCLIC)
+    assert beat.shape == (1, 9, BEAT_NUMBERS)
+    assert torch.allclose(beat[..., :-2], beat[0, 0, 0].expand(9, BEAT_NUMBERS - 2), atol=1e-5)
+    assert torch.allclose(beat[..., -2:], torch.tensor(0.0), atol=1e-5)  # a radius of 20 pixels is the unit
+
+
+def test_the_beat_is_told_from_each_frame_on():
+    t = torch.arange(12) * 2 * math.pi / 12
+    areas = torch.stack((400 + 100 * torch.cos(t), 900 + 80 * torch.cos(t)), dim=1)[None]
+    beat, later = describe_beat(areas, CYCLIC), describe_beat(areas.roll(-3, 1), CYCLIC)
+    assert torch.allclose(beat.roll(-3, 1), later, atol=1e-6)
+    assert beat[0, 0, 2] > beat[0, 6, 2]  # the pool at the gap's first frame: largest at time 0

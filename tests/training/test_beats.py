@@ -1,0 +1,47 @@
+"""Beats without pictures: sizes and motion belong together."""
+
+import pytest
+import torch
+
+from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss
+
+
+@pytest.fixture(scope="module")
+def beats():
+    return Beats(8, 3, 4, views=6)
+
+
+def test_a_closed_curve_is_read_linearly_and_around_its_end():
+    values = torch.tensor([[0.0], [4.0], [8.0], [2.0]])
+    assert at(values, torch.tensor([0.0, 0.125, 0.75, 0.875, 1.0, 1.125])).flatten().tolist() == [0, 2, 2, 1, 0, 2]
+
+
+def test_the_wall_moves_inward_while_the_ventricle_shrinks(beats):
+    radius = beats.areas.sqrt().mean(-1)
+    shrinking = radius.roll(1, 1) - radius.roll(-1, 1)
+    both = torch.stack((shrinking.flatten(), beats.curves[..., 0].flatten()))
+    assert torch.corrcoef(both)[0, 1] > 0.9
+
+
+def test_motion_returns_to_where_it_started(beats):
+    # A fixed slice shows other material in systole, so its mean along the long axis closes only roughly.
+    size = beats.curves.abs().mean(1)
+    assert (beats.curves.mean(1).abs()[:, 2] < 0.25 * size[:, 2]).all()
+
+
+def test_samples_have_the_shapes_that_the_stage_reads(beats):
+    sample = beats[0]
+    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 34), "curves": (6, 3)}
+    assert {k: tuple(v.shape) for k, v in sample.items()} == shapes
+    assert 8 <= 1 / float(sample["gap"][0]) <= FRAMES
+
+
+def test_the_loss_weighs_components_by_their_size():
+    truth = {"curves": torch.zeros(1, 1, 3)}
+    assert curve_loss(torch.tensor([[[1.2, 0.8, 2.4]]]), truth).item() == pytest.approx(1.0)
+
+
+def test_the_error_is_a_share_of_the_curve():
+    curves = torch.tensor([[[3.0, 0.0, 4.0], [3.0, 0.0, -4.0]]])
+    output = {"pred": curves * 0.5, "label": {"curves": curves}}
+    assert curve_error(output, 2).item() == pytest.approx(0.5)
