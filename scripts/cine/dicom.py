@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,18 @@ from .dicom_timing import CYCLIC_COVERAGE, Timing, timed
 from .study import CineError, Study, check_image, require_rr
 
 #: DICOM's patient axes point left, posterior, head (PS3.3 C.7.6.2.1.1); nibabel's right, anterior, head.
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_dicom(source: str | Path, series: str | int | None = None, rr_ms: float | None = None) -> Study:
-    """Read the short-axis cine of a DICOM folder (or one enhanced multi-frame file).
+    """Read the short-axis cine of a DICOM folder: the study of `read_dicom_frames`, which see."""
+    return read_dicom_frames(source, series, rr_ms)[0]
+
+
+def read_dicom_frames(
+    source: str | Path, series: str | int | None = None, rr_ms: float | None = None
+) -> tuple[Study, tuple[tuple[Frame, ...], ...]]:
+    """Read the short-axis cine of a DICOM folder (or one enhanced multi-frame file), and which images it was read from.
 
     Files may come in any order and depth, beside other series and other files: GE's one series for all slices and
     frames, Siemens' and Philips' one series a slice, enhanced multi-frame. The cine is the largest set of parallel
@@ -34,7 +41,8 @@ def read_dicom(source: str | Path, series: str | int | None = None, rr_ms: float
         rr_ms: RR interval in ms, in place of what the tags say.
 
     Returns:
-        The study, in the scanner's pixel scale (rescale slope and intercept applied).
+        The study, in the scanner's pixel scale (rescale slope and intercept applied), and its source images: Z rows of
+        T, in the order of the study's slices and frames.
 
     Raises:
         CineError: If no cine, or several, are found; if frames are ragged, orientations or sizes mixed, timing missing,
@@ -45,13 +53,13 @@ def read_dicom(source: str | Path, series: str | int | None = None, rr_ms: float
         rr_ms = require_rr(rr_ms)
     choice, notes = select(source, scan(source), series)
     slices = [timed(plane, rr_ms) for plane in choice.planes]
-    affine, geometry_notes = _affine([timing.frames for timing in slices])
+    affine, geometry_notes = stack_affine([timing.frames for timing in slices])
     cyclic = all(timing.cyclic for timing in slices)
     if not cyclic:
         notes.append(f"the frames cover less than {CYCLIC_COVERAGE:.0%} of RR: gated prospectively, not cyclic")
     first = slices[0].frames[0]
-    return Study.arranged(
-        _pixels(slices),
+    study = Study.arranged(
+        read_pixels(slices, check_image),
         affine,
         [timing.rr_ms for timing in slices],
         np.array([timing.times_ms for timing in slices]),
@@ -67,6 +75,9 @@ def read_dicom(source: str | Path, series: str | int | None = None, rr_ms: float
         notes=[*notes, *_counted([note for timing in slices for note in timing.notes]), *geometry_notes],
         vendor=first.vendor,
     )
+    frames = tuple(timing.frames for timing in slices)
+    reversed_slices = study.affine[:3, 2] @ affine[:3, 2] < 0
+    return study, frames[::-1] if reversed_slices else frames
 
 
 def _sources(names: Sequence[str]) -> str:
@@ -81,7 +92,7 @@ def _counted(notes: Sequence[str]) -> list[str]:
     return [note if count == 1 else f"{note} (and alike in {count} slices)" for note, count in Counter(notes).items()]
 
 
-def _affine(planes: Sequence[Sequence[Frame]]) -> tuple[NDArray[np.float64], list[str]]:
+def stack_affine(planes: Sequence[Sequence[Frame]]) -> tuple[NDArray[np.float64], list[str]]:
     """Affine of (column, row, slice) in RAS mm (PS3.3 C.7.6.2.1.1), and notes if the slices are not evenly spaced."""
     first = planes[0][0]
     row, column = first.orientation[:3], first.orientation[3:]
@@ -100,11 +111,16 @@ def _affine(planes: Sequence[Sequence[Frame]]) -> tuple[NDArray[np.float64], lis
             notes.append("no (0018,0050) SliceThickness in a single slice: 1 mm was taken")
     affine = np.eye(4)
     affine[:3] = np.column_stack([row * first.spacing[1], column * first.spacing[0], step, start])
-    return _LPS_TO_RAS @ affine, notes
+    return LPS_TO_RAS @ affine, notes
 
 
-def _pixels(slices: Sequence[Timing]) -> NDArray[np.float32]:
-    """Rescaled pixels, shape (X, Y, Z, T); each file is opened once."""
+def read_pixels(slices: Sequence[Timing], check: Callable[[NDArray, str], None]) -> NDArray[np.float32]:
+    """Rescaled pixels, shape (X, Y, Z, T); each file is opened once.
+
+    Args:
+        slices: Frames of each slice, in order.
+        check: Refuses an image that cannot be what is expected; takes it and its name.
+    """
     rows, columns = slices[0].frames[0].size
     pixels = np.empty((columns, rows, len(slices), len(slices[0].frames)), np.float32)
     files: dict[Path, list[tuple[int, int, Frame]]] = defaultdict(list)
@@ -113,25 +129,33 @@ def _pixels(slices: Sequence[Timing]) -> NDArray[np.float32]:
             files[frame.path].append((z, t, frame))
     with pydicom.config.disable_value_validation():
         for path, wanted in tqdm(files.items(), desc="Reading pixels", unit="file", leave=False, disable=None):
+            dataset = Dataset()
             try:
                 dataset = pydicom.dcmread(path, force=True)
                 decoded = dataset.pixel_array
             except Exception as error:  # decoders raise many kinds, all of which mean that the pixels cannot be had
-                raise CineError(
-                    f"{path}: (7FE0,0010) PixelData cannot be read; the file is truncated or damaged ({error})"
-                ) from error
+                raise CineError(f"{path}: (7FE0,0010) PixelData cannot be read; {_why(dataset, error)}") from error
             for z, t, frame in wanted:
                 image = decoded if decoded.ndim == 2 else decoded[frame.index or 0]
-                slope, intercept = _rescale(dataset, frame)
+                slope, intercept = rescale(dataset, frame)
                 image = image.astype(np.float32) * np.float32(slope) + np.float32(intercept)
                 if image.shape != frame.size:
                     raise CineError(f"{frame.where}: found pixels of shape {image.shape}, expected {frame.size}")
-                check_image(image, frame.where)
+                check(image, frame.where)
                 pixels[:, :, z, t] = image.T
     return pixels
 
 
-def _rescale(dataset: Dataset, frame: Frame) -> tuple[float, float]:
+def _why(dataset: Dataset, error: Exception) -> str:
+    """Why pixels cannot be had: a compression that no installed decoder knows, or a damaged file."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    compressed = syntax is not None and (not syntax.is_transfer_syntax or syntax.is_encapsulated)
+    if syntax and compressed and isinstance(error, NotImplementedError | RuntimeError):
+        return f"found the transfer syntax {syntax.name}, expected one that can be decoded here ({error})"
+    return f"the file is truncated or damaged ({error})"
+
+
+def rescale(dataset: Dataset, frame: Frame) -> tuple[float, float]:
     """Slope and intercept (PS3.3 C.11.1; in an enhanced file C.7.6.16.2.9)."""
     values = dataset
     if frame.index is not None:

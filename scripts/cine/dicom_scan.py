@@ -18,8 +18,10 @@ from .study import CineError
 _MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 _SUFFIXES = (".dcm", ".ima", ".dicom")
 
+#: ImageType value of every image that we derive: a study may come back with our own results in it.
+DERIVED_BY_US = "HDL_MVM"
 #: ImageType values from the third on, and ComplexImageComponent, of no magnitude image (PS3.3 C.8.3.1, C.8.13.3.1).
-_NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", "R", "REAL", "I", "IMAGINARY"}
+_NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", "R", "REAL", "I", "IMAGINARY", DERIVED_BY_US}
 
 #: Everything that is read from a header. Nothing that names the patient is among it.
 _TAGS = [
@@ -67,7 +69,7 @@ class Frame:
         thickness: SpacingBetweenSlices, else SliceThickness, mm; None if absent. Only used for a single slice.
         trigger_ms, nominal_ms, heart_rate: TriggerTime (ms), NominalInterval (ms), HeartRate (1/min), or None.
         temporal, instance: TemporalPositionIdentifier or -Index, InstanceNumber, or None.
-        magnitude: False if the header calls it a phase, velocity, real or imaginary image.
+        magnitude: False if the header calls it a phase, velocity, real or imaginary image, or one that we derived.
     """
 
     path: Path

@@ -84,7 +84,8 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
     _check(choice, groups)
     notes = []
     if len(frames) > len(magnitude):
-        notes.append(f"{len(frames) - len(magnitude)} phase images beside the magnitude images were left aside")
+        left = len(frames) - len(magnitude)
+        notes.append(f"{left} phase or derived images beside the magnitude images were left aside")
     others = [c for c in found if c is not choice]
     if others:
         notes.append(

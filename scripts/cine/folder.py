@@ -10,12 +10,12 @@ from pathlib import Path
 
 from .study import CineError
 
-#: Every folder that we write holds this file; a folder without it is not ours to replace.
+#: Every study folder that we write holds this file; a folder without it is not ours to replace.
 MANIFEST = "study.json"
 
 
 @contextmanager
-def whole_folder(out: str | Path, source: str | Path) -> Iterator[Path]:
+def whole_folder(out: str | Path, source: str | Path, mark: str = MANIFEST) -> Iterator[Path]:
     """Yield an empty folder that becomes `out` if, and only if, the body completes.
 
     An earlier result of ours at `out` is replaced.
@@ -23,6 +23,7 @@ def whole_folder(out: str | Path, source: str | Path) -> Iterator[Path]:
     Args:
         out: The folder to be made.
         source: What is read meanwhile; it must not lie in `out`.
+        mark: File that tells an earlier result of ours from a folder of somebody else's.
 
     Raises:
         CineError: If `out` holds something else, or holds the source.
@@ -32,9 +33,9 @@ def whole_folder(out: str | Path, source: str | Path) -> Iterator[Path]:
         raise CineError(f"{out}: the output folder holds the input {source}; choose another output folder")
     if target.exists() and not target.is_dir():
         raise CineError(f"{out}: found a file, expected the name of a folder to write")
-    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
         raise CineError(
-            f"{out}: the folder holds files that are no study (no {MANIFEST}); choose an empty or a new folder"
+            f"{out}: the folder holds files that are no earlier result (no {mark}); choose an empty or a new folder"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))

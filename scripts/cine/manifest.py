@@ -17,6 +17,7 @@ Fields (version 1):
 | provenance | which tag or header field each value came from |
 | notes | what was assumed, which tags disagree |
 | sop_instance_uids | source SOP instance UIDs, Z rows of T; empty if the source is not DICOM |
+| velocity | only beside measured velocities: kind "measured", venc_cm_s along X, Y, Z, sources of each |
 
 Nothing that names a patient is written: no name, ID, birth date, accession number, series description or path.
 """
@@ -36,15 +37,16 @@ FORMAT = "hdl_mvm study"
 VERSION = 1
 
 
-def write_manifest(study: Study, folder: str | Path, image: str) -> Path:
+def write_manifest(study: Study, folder: str | Path, image: str, velocity: dict[str, Any] | None = None) -> Path:
     """Write `study.json` into a folder.
 
     Args:
         study: The study.
         folder: Where the NIfTI file lies.
         image: Name of that file.
+        velocity: What is known of measured velocities beside it, as the table above says; None if there are none.
     """
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "image": image,
@@ -60,6 +62,8 @@ def write_manifest(study: Study, folder: str | Path, image: str) -> Path:
         "notes": list(study.notes),
         "sop_instance_uids": [list(row) for row in study.sop_instance_uids],
     }
+    if velocity is not None:
+        content["velocity"] = velocity
     path = Path(folder) / MANIFEST
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path

@@ -44,7 +44,7 @@ def read_nifti(path: str | Path, rr_ms: float | None = None) -> Study:
         CineError: If the file cannot be read, is no cine, or states no plausible timing.
     """
     path = Path(path)
-    pixels, affine, header = _load(path)
+    pixels, affine, header = load_nifti(path)
     beside = path.parent / MANIFEST
     if beside.is_file():
         content = read_manifest(beside)
@@ -131,7 +131,12 @@ def _compact(pixels: NDArray) -> NDArray:
     return pixels
 
 
-def _load(path: Path) -> tuple[NDArray[np.float32], NDArray, nib.Nifti1Header]:
+def load_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray, nib.Nifti1Header]:
+    """Pixels, affine and header of a 3D or 4D file.
+
+    Raises:
+        CineError: If it is missing, damaged, or of another kind.
+    """
     if not path.is_file():
         raise CineError(f"{path}: no such file")
     try:

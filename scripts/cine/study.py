@@ -24,7 +24,7 @@ def plausible_rr(rr_ms: float | None) -> bool:
     return rr_ms is not None and RR_RANGE_MS[0] <= rr_ms <= RR_RANGE_MS[1]
 
 
-def require_rr(rr_ms: float | None, where: str = "argument rr_ms") -> float:
+def require_rr(rr_ms: float | str | None, where: str = "argument rr_ms") -> float:
     """Return `rr_ms` as a float, or say in words what is wrong with it.
 
     Args:
@@ -104,7 +104,7 @@ class Study:
         self._check_shapes()
         self._check_pixels()
         self._check_timing()
-        if self.orientation_known and not (_seen_from_apex(self.affine) and _base_first(self.affine)):
+        if self.orientation_known and not (seen_from_apex(self.affine) and base_first(self.affine)):
             raise CineError("affine: expected slices from base to apex, viewed from the apex; use Study.arranged")
 
     @property
@@ -178,12 +178,12 @@ class Study:
         if orientation_known:
             sources["view"] = "from the apex, as stored"
             sources.setdefault("slice_order", "base to apex, as stored")
-            if not _seen_from_apex(matrix):
+            if not seen_from_apex(matrix):
                 pixels = pixels[::-1]
                 matrix[:3, 3] += (width - 1) * matrix[:3, 0]
                 matrix[:3, 0] *= -1
                 sources["view"] = "from the apex; stored mirrored, so the first axis was mirrored"
-            if not _base_first(matrix):
+            if not base_first(matrix):
                 matrix[:3, 3] += (slices - 1) * matrix[:3, 2]
                 matrix[:3, 2] *= -1
                 pixels, rr, times, uids = pixels[:, :, ::-1], rr[::-1], times[::-1], uids[::-1]
@@ -255,11 +255,12 @@ def _normal(affine: NDArray) -> NDArray:
     return normal / max(float(np.linalg.norm(normal)), 1e-12)
 
 
-def _seen_from_apex(affine: NDArray) -> bool:
+def seen_from_apex(affine: NDArray) -> bool:
+    """Whether X x Y points from apex to base."""
     return bool(_normal(affine) @ APEX_TO_BASE > 0)
 
 
-def _base_first(affine: NDArray) -> bool:
+def base_first(affine: NDArray) -> bool:
     """Whether the third axis runs from base to apex. The side of the image plane decides."""
     normal = _normal(affine)
     return bool((affine[:3, 2] @ normal) * (normal @ APEX_TO_BASE) < 0)

@@ -102,7 +102,7 @@ def write_dicom_series(
     axes = lps[:3, :3] / spacing
     if abs(axes[:, 0] @ axes[:, 1]) > 1e-4:
         raise CineError("affine: found in-plane axes that are not at right angles, which DICOM cannot express")
-    raw, slope, intercept, bits = _stored(values, venc if kind == "phase" else None)
+    raw, slope, intercept, bits = stored(values, venc if kind == "phase" else None)
     series = _Series(
         raw=raw,
         slope=slope,
@@ -127,15 +127,29 @@ def write_dicom_series(
     return _write_classic(folder, series, series_number)
 
 
-def _stored(values: NDArray, venc: float | None) -> tuple[NDArray[np.uint16], float, float, int]:
-    """Pixels as stored, slope, intercept and bits."""
+def stored(values: NDArray, venc: float | None) -> tuple[NDArray[np.uint16], float, float, int]:
+    """Pixels as DICOM stores them: value = slope x raw + intercept.
+
+    Args:
+        values: Any shape: magnitude >= 0, or velocity in cm/s.
+        venc: Of a velocity, cm/s: 12 bits, raw = round((v / (2 venc) + 0.5) 4096), clipped to 0..4095. None for a
+            magnitude: 16 bits, whole numbers as they are, others in steps of a power of two, which leave whole numbers
+            up to 65535 exact.
+
+    Returns:
+        Raw pixels, slope, intercept, BitsStored.
+
+    Raises:
+        CineError: If a magnitude is negative or a value not finite.
+    """
+    if not np.isfinite(values).all() or (venc is None and values.min() < 0):
+        raise CineError("pixels: found NaN, infinite or (in a magnitude) negative values")
     if venc is not None:
         raw = np.clip(np.rint((values / (2 * venc) + 0.5) * 4096), 0, 4095)
         return raw.astype(np.uint16), 2 * venc / 4096, -venc, 12
-    if not np.isfinite(values).all() or values.min() < 0:
-        raise CineError("pixels: found NaN, infinite or negative values, expected a magnitude")
     top = float(values.max())
-    slope = 1.0 if top <= 65535 and np.array_equal(values, np.rint(values)) else top / 65535
+    whole = top <= 65535 and np.array_equal(values, np.rint(values))
+    slope = 1.0 if whole or top == 0 else float(2.0 ** np.ceil(np.log2(top / 65535)))
     return np.rint(values / slope).astype(np.uint16), slope, 0.0, 16
 
 
@@ -153,15 +167,15 @@ def _write_classic(folder: Path, series: _Series, series_number: int) -> list[Pa
             ds = _dataset(series, MRImageStorage, uids[z], number)
             ds.InstanceNumber = instance
             ds.ImageType = ["ORIGINAL", "PRIMARY", "P" if series.venc else "M", "RETRO" if split else "CARDIAC"]
-            ds.ImagePositionPatient = _ds(series.origins[z])
-            ds.ImageOrientationPatient = _ds([*series.row, *series.column])
-            ds.PixelSpacing = _ds([series.spacing[1], series.spacing[0]])
-            ds.SliceThickness, ds.SpacingBetweenSlices = _ds([series.spacing[2]] * 2)
-            ds.TriggerTime = _ds([series.times_ms[z, t]])[0]
+            ds.ImagePositionPatient = decimal_strings(series.origins[z])
+            ds.ImageOrientationPatient = decimal_strings([*series.row, *series.column])
+            ds.PixelSpacing = decimal_strings([series.spacing[1], series.spacing[0]])
+            ds.SliceThickness, ds.SpacingBetweenSlices = decimal_strings([series.spacing[2]] * 2)
+            ds.TriggerTime = decimal_strings([series.times_ms[z, t]])[0]
             ds.NominalInterval, ds.HeartRate = round(rr), round(60000 / rr)
             ds.CardiacNumberOfImages = frames
             if series.venc or series.slope != 1:
-                ds.RescaleSlope, ds.RescaleIntercept = _ds([series.slope, series.intercept])
+                ds.RescaleSlope, ds.RescaleIntercept = decimal_strings([series.slope, series.intercept])
                 ds.RescaleType = "US"
             if series.venc:
                 _private_venc(ds, series)
@@ -192,21 +206,21 @@ def _write_enhanced(folder: Path, series: _Series, series_number: int) -> Path:
     ds.NumberOfFrames = slices * frames
     shared = Dataset()
     shared.PixelMeasuresSequence = [
-        _item(
-            PixelSpacing=_ds([series.spacing[1], series.spacing[0]]),
-            SliceThickness=_ds([series.spacing[2]])[0],
-            SpacingBetweenSlices=_ds([series.spacing[2]])[0],
+        item(
+            PixelSpacing=decimal_strings([series.spacing[1], series.spacing[0]]),
+            SliceThickness=decimal_strings([series.spacing[2]])[0],
+            SpacingBetweenSlices=decimal_strings([series.spacing[2]])[0],
         )
     ]
-    shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=_ds([*series.row, *series.column]))]
-    shared.MRImageFrameTypeSequence = [_item(FrameType=kind, ComplexImageComponent=component)]
-    slope, intercept = _ds([series.slope, series.intercept])
-    shared.PixelValueTransformationSequence = [_item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US")]
+    shared.PlaneOrientationSequence = [item(ImageOrientationPatient=decimal_strings([*series.row, *series.column]))]
+    shared.MRImageFrameTypeSequence = [item(FrameType=kind, ComplexImageComponent=component)]
+    slope, intercept = decimal_strings([series.slope, series.intercept])
+    shared.PixelValueTransformationSequence = [item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US")]
     if series.venc:
         # Towards the apex is against row x column in the view from the apex.
         axes = {"x": series.row, "y": series.column, "z": -np.cross(series.row, series.column)}
         shared.MRVelocityEncodingSequence = [
-            _item(
+            item(
                 VelocityEncodingDirection=axes[series.direction or "z"].tolist(),
                 VelocityEncodingMinimumValue=-series.venc,
                 VelocityEncodingMaximumValue=series.venc,
@@ -214,18 +228,18 @@ def _write_enhanced(folder: Path, series: _Series, series_number: int) -> Path:
         ]
     ds.SharedFunctionalGroupsSequence = [shared]
     ds.PerFrameFunctionalGroupsSequence = [
-        _item(
+        item(
             FrameContentSequence=[
-                _item(
+                item(
                     StackID="1",
                     InStackPositionNumber=z + 1,
                     TemporalPositionIndex=t + 1,
                     DimensionIndexValues=[z + 1, t + 1],
                 )
             ],
-            PlanePositionSequence=[_item(ImagePositionPatient=_ds(series.origins[z]))],
+            PlanePositionSequence=[item(ImagePositionPatient=decimal_strings(series.origins[z]))],
             CardiacSynchronizationSequence=[
-                _item(
+                item(
                     NominalCardiacTriggerDelayTime=float(series.times_ms[z, t]),
                     RRIntervalTimeNominal=float(series.rr_ms[z]),
                 )
@@ -263,13 +277,14 @@ def _dataset(series: _Series, sop_class: str, series_uid: str, series_number: in
     return ds
 
 
-def _item(**values: object) -> Dataset:
-    item = Dataset()
+def item(**values: object) -> Dataset:
+    """A data set of these attributes, as the item of a sequence."""
+    dataset = Dataset()
     for keyword, value in values.items():
-        setattr(item, keyword, value)
-    return item
+        setattr(dataset, keyword, value)
+    return dataset
 
 
-def _ds(numbers: Sequence[float] | NDArray) -> list[str]:
+def decimal_strings(numbers: Sequence[float] | NDArray) -> list[str]:
     """Numbers as decimal strings of at most 16 characters (PS3.5 6.2)."""
     return [format_number_as_ds(float(number)) for number in numbers]

@@ -160,7 +160,7 @@ def test_convert_spares_what_it_did_not_write(study: Study, tmp_path: Path) -> N
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("precious")
-    with pytest.raises(CineError, match="the folder holds files that are no study"):
+    with pytest.raises(CineError, match="the folder holds files that are no earlier result"):
         convert(str(source), str(other))
     with pytest.raises(CineError, match="the output folder holds the input"):
         convert(str(source), str(tmp_path))

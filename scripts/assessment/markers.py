@@ -1,0 +1,204 @@
+"""Peaks of velocity curves: StrainMap's markers, with windows that follow the heart rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from .result import Marker
+
+#: Normalised time: systole is stretched to 350 ms, diastole to 650 ms.
+SYSTOLE_MS, DIASTOLE_MS = 350.0, 650.0
+#: Points that the spline through a curve has between two frames.
+FINE = 16
+#: A third circumferential peak below this is none, cm/s.
+LEAST_PC3 = 0.5
+#: Radial velocity below which the flattest point is no end-systole but the early diastolic peak, cm/s.
+DEEPEST_ES = -2.5
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a marker is sought.
+
+    Attributes:
+        code: Marker.
+        components: Components that have it.
+        start, stop: Normalised times, ms: StrainMap's frames of 50, numbered from 0, times 20 ms.
+        sign: 1 for a maximum, -1 for a minimum, 0 for the larger of both.
+    """
+
+    code: str
+    components: tuple[str, ...]
+    start: float
+    stop: float
+    sign: int
+
+
+_LONG = ("radial", "longitudinal")
+WINDOWS = (
+    Window("PS", _LONG, 20, 300, 1),
+    Window("PD", _LONG, 300, 700, -1),
+    Window("PAS", _LONG, 700, 940, -1),
+    Window("PC1", ("circumferential",), 20, 100, -1),
+    Window("PC2", ("circumferential",), 120, 240, 1),
+    Window("PC3", ("circumferential",), SYSTOLE_MS, SYSTOLE_MS + 200, 0),
+)
+ES_WINDOW = (280.0, 420.0)
+
+
+def expected_systole_ms(rr_ms: float) -> float:
+    """Length of systole to be expected at an RR: 350 ms at 1000 ms, and with its cube root.
+
+    Source: Fridericia, Acta Med Scand 1920, doi 10.1111/j.0954-6820.1920.tb18266.x, for the QT interval, which
+    mechanical systole follows.
+    """
+    return SYSTOLE_MS * float(np.cbrt(rr_ms / 1000))
+
+
+def normalised(time_ms: NDArray | float, systole_ms: float, rr_ms: float) -> NDArray:
+    """Time with systole stretched to 350 ms and diastole to 650 ms; `denormalised` is its inverse."""
+    return np.asarray(np.interp(time_ms, (0, systole_ms, rr_ms), (0, SYSTOLE_MS, SYSTOLE_MS + DIASTOLE_MS)))
+
+
+def denormalised(time_ms: NDArray | float, systole_ms: float, rr_ms: float) -> NDArray:
+    """Time in ms of a normalised time."""
+    return np.asarray(np.interp(time_ms, (0, SYSTOLE_MS, SYSTOLE_MS + DIASTOLE_MS), (0, systole_ms, rr_ms)))
+
+
+@dataclass(frozen=True, eq=False)
+class FineCurves:
+    """Cubic splines through curves of one slice.
+
+    Attributes:
+        times_ms: Shape (N,), ms.
+        values: Shape (N, curves).
+        slopes: Their derivative, a ms.
+    """
+
+    times_ms: NDArray
+    values: NDArray
+    slopes: NDArray
+
+
+def fine_curves(curves: NDArray, step_ms: float, cyclic: bool) -> FineCurves:
+    """Interpolate between frames.
+
+    Args:
+        curves: Shape (T, curves), finite.
+        step_ms: Time from frame to frame, ms.
+        cyclic: Whether the first frame follows the last.
+    """
+    frames = len(curves)
+    knots = np.arange(frames + cyclic) * step_ms
+    points = np.concatenate((curves, curves[:1])) if cyclic else curves
+    spline = CubicSpline(knots, points, axis=0, bc_type="periodic" if cyclic else "not-a-knot")
+    times = np.arange((len(knots) - 1) * FINE + (not cyclic)) * (step_ms / FINE)
+    return FineCurves(times, spline(times), spline(times, 1))
+
+
+def end_systole_ms(radial: NDArray, step_ms: float, rr_ms: float, cyclic: bool) -> float | None:
+    """End-systole: the flattest point of the global radial curve, or where it crosses zero if that is no shoulder.
+
+    Slope is averaged over two frames to either side: of several exact turning points the broadest counts.
+
+    Args:
+        radial: Global radial curve, shape (T,), cm/s.
+        step_ms: Time from frame to frame, ms.
+        rr_ms: RR interval, ms.
+        cyclic: Whether the first frame follows the last.
+
+    Returns:
+        ms after the first frame; None if the curve is incomplete.
+    """
+    if not np.isfinite(radial).all():
+        return None
+    fine = fine_curves(radial[:, None], step_ms, cyclic)
+    steep, value = np.abs(fine.slopes[:, 0]), fine.values[:, 0]
+    low, high = denormalised(np.array(ES_WINDOW), expected_systole_ms(rr_ms), rr_ms)
+    inside = np.flatnonzero((fine.times_ms >= low) & (fine.times_ms <= high))
+    if not len(inside):
+        return None
+    kernel = np.ones(2 * FINE + 1) / (2 * FINE + 1)
+    smooth = np.convolve(np.pad(steep, FINE, mode="wrap" if cyclic else "edge"), kernel, mode="valid")
+    flat = inside[smooth[inside].argmin()]
+    if value[flat] < DEEPEST_ES:
+        flat = inside[np.abs(value[inside]).argmin()]
+    return float(fine.times_ms[flat])
+
+
+def find_markers(
+    curves: Mapping[str, tuple[tuple[str, ...], NDArray]],
+    step_ms: float,
+    rr_ms: float,
+    systole_ms: float | None,
+    cyclic: bool,
+) -> tuple[Marker, ...]:
+    """Peaks of many curves of one slice or segment.
+
+    A peak is a turning point inside its window, never merely the window's edge. A systolic peak may come late: if the
+    curve still rises at the window's end, the next turning point counts.
+
+    Args:
+        curves: Component to names of regions and their curves, shape (regions, T), cm/s.
+        step_ms: Time from frame to frame, ms.
+        rr_ms: RR interval, ms.
+        systole_ms: End-systole, ms; None takes what is to be expected at this RR.
+        cyclic: Whether the first frame follows the last.
+    """
+    systole = systole_ms or expected_systole_ms(rr_ms)
+    markers = []
+    for component, (regions, values) in curves.items():
+        whole = np.isfinite(values).all(1)
+        fine = fine_curves(np.where(whole[:, None], values, 0).T, step_ms, cyclic)
+        for window in (w for w in WINDOWS if component in w.components):
+            low, high = denormalised(np.array((window.start, window.stop)), systole, rr_ms)
+            if window.code == "PC3":
+                high = low + 0.2 * rr_ms
+            for k in np.flatnonzero(whole):
+                found = _peak(fine, int(k), low, high, window.sign, window.code == "PS", cyclic)
+                if found is None or (window.code == "PC3" and abs(found[1]) < LEAST_PC3):
+                    continue
+                markers.append(
+                    Marker(
+                        component=component,
+                        region=regions[k],
+                        code=window.code,
+                        value_cm_s=found[1],
+                        time_ms=found[0],
+                        time_percent_rr=100 * found[0] / rr_ms,
+                        time_normalised_ms=float(normalised(found[0], systole, rr_ms)),
+                    )
+                )
+    return tuple(markers)
+
+
+def _peak(
+    fine: FineCurves, k: int, low: float, high: float, sign: int, may_be_late: bool, cyclic: bool
+) -> tuple[float, float] | None:
+    """Time and value of the largest turning point of curve `k` in a window."""
+    value = fine.values[:, k] if sign else np.abs(fine.values[:, k])
+    value = value * (sign or 1)
+    after, before = np.roll(value, -1), np.roll(value, 1)
+    turning = (value >= before) & (value > after)
+    if not cyclic:
+        turning[[0, -1]] = False
+    candidates = np.flatnonzero(turning & (fine.times_ms >= low) & (fine.times_ms <= high))
+    last = int(np.searchsorted(fine.times_ms, high, side="right")) - 1
+    if may_be_late and last + 1 < len(value) and value[last + 1] > value[last]:
+        later = np.flatnonzero(turning[last:])
+        candidates = np.append(candidates, last + later[0]) if len(later) else candidates
+    if not len(candidates):
+        return None
+    best = int(candidates[value[candidates].argmax()])
+    # The spline's maximum lies between its points: a parabola through three of them.
+    left, middle, right = before[best], value[best], after[best]
+    bend = left - 2 * middle + right
+    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    step = fine.times_ms[1] - fine.times_ms[0]
+    top = middle - 0.25 * (left - right) * shift
+    return float(fine.times_ms[best] + shift * step), float(top * (sign or np.sign(fine.values[best, k])))
