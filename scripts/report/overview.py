@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 MYOCARDIUM, POOL = 1, 2
 MARGIN_MM = 20.0
 DISCLAIMER = "Not for diagnosis"
+#: Maps of colours that colour-blind people can read: of velocities, with zero in the middle, and of times.
+DIVERGING, SEQUENTIAL = "PuOr", "cividis"
 
 #: Name, what positive means, colour (Okabe and Ito: told apart by colour-blind people) and line of each component.
 COMPONENTS = (
@@ -118,7 +121,7 @@ def _draw(
     components = cylindrical(label, velocity, spacing_mm)
     curves = global_curves(components)
     moments = dict(zip(("peak systole", "early diastole"), key_moments(curves[0]), strict=True))
-    window = _heart(label, spacing_mm)
+    window = heart_window(label, spacing_mm)
     cine, label, components = cine[window], label[window], components[(slice(None), *window)]
     white = float(np.percentile(cine, 99.5))
     # One scale a component, for both moments; the few fastest pixels may saturate.
@@ -137,7 +140,7 @@ def _draw(
         for column, (component, sign, _, _) in enumerate(COMPONENTS):
             panel, limit = axes[2 + column], limits[column]
             picture = panel.imshow(
-                components[column, :, :, t].T, cmap="PuOr", vmin=-limit, vmax=limit, aspect=panel.get_aspect()
+                components[column, :, :, t].T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect=panel.get_aspect()
             )
             if row == 0:
                 panel.set_title(f"{component}, cm/s\npositive: {sign}", fontsize=8)
@@ -165,10 +168,15 @@ def _gray(axes: Axes, image: NDArray, white: float, spacing_mm: tuple[float, flo
     axes.set_yticks([])
 
 
-def _heart(label: NDArray, spacing_mm: tuple[float, float]) -> tuple[slice, slice]:
-    """The part of the image that holds the ventricle at any time, and a margin."""
+def heart_window(label: NDArray, spacing_mm: Sequence[float]) -> tuple[slice, slice]:
+    """The part of the image that holds the ventricle at any time, and a margin.
+
+    Args:
+        label: Labels, shape (X, Y, T), not all 0.
+        spacing_mm: Pixel size along X and Y, mm.
+    """
     window = []
-    for axis, spacing in enumerate(spacing_mm):
+    for axis, spacing in enumerate(spacing_mm[:2]):
         inside = np.flatnonzero((label > 0).any((1 - axis, 2)))
         margin = round(MARGIN_MM / spacing)
         window.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + margin + 1))
