@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from monai.transforms import KeepLargestConnectedComponent
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,7 +16,10 @@ from scripts.training.losses import region
 from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, RealSlice, load_cines, load_pairs
 from scripts.training.windows import turn_vectors
 
-from .metrics import dice, linear_blend, psnr, velocity_sums
+from .contours import contour_figures
+from .interpolators import linear
+from .metrics import dice, psnr, velocity_sums
+from .network import run, ventricle
 
 COMPONENTS = ("radial", "circumferential", "longitudinal")
 FACTOR = 6
@@ -50,8 +52,9 @@ def evaluate(
     root = Path(dataset_dir)
     if root.is_dir():
         result["patients"] = patient_figures(network, root)
+        result["contours"] = contour_figures(network, root)
     else:
-        result["patients"] = f"not measured: {dataset_dir} is absent"
+        result["patients"] = result["contours"] = f"not measured: {dataset_dir} is absent"
     path = Path(out)
     path.mkdir(parents=True, exist_ok=True)
     path = path / "evaluation.json"
@@ -59,18 +62,6 @@ def evaluate(
     print(json.dumps(result, indent=4))
     print(f"Wrote {path}")
     return path
-
-
-def ventricle(pred: Tensor) -> Tensor:
-    """Labels as the bundle writes them: [8, T * F, X, Y] to [T * F, X, Y], one connected ventricle over the cycle."""
-    return KeepLargestConnectedComponent([1, 2], independent=False, connectivity=1)(pred[1:4].argmax(0)[None])[0]
-
-
-@torch.no_grad()
-def run(network: torch.nn.Module, frames: Tensor, factor: int) -> Tensor:
-    """Runs the network on one slice: [T, X, Y] to eight blocks [8, T * F, X, Y]."""
-    network.upsampling_factor = factor  # type: ignore[assignment]
-    return network(frames[None]).unflatten(1, (8, -1))[0]
 
 
 def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[str, object]:
@@ -99,8 +90,8 @@ def phantom_figures(network: torch.nn.Module, slices: int, seed: int) -> dict[st
             continue
         between = torch.arange(FRAMES) % FACTOR != 0
         where = region(labels[:, None])[:, 0].bool() & between[:, None, None]
-        linear, peak = linear_blend(keys, FACTOR), float(truth.max())
-        gains.append(psnr(pred[0], truth, peak, where) - psnr(linear, truth, peak, where))
+        blended, peak = linear(keys, FACTOR), float(truth.max())
+        gains.append(psnr(pred[0], truth, peak, where) - psnr(blended, truth, peak, where))
         full.append(psnr(pred[0][between], truth[between], peak))
         for k in (1, 2):
             ours, theirs = found == k, labels == k
@@ -210,5 +201,5 @@ def _interpolation_gain(network: torch.nn.Module, item: RealSlice, labels: Tenso
     keys, truth = item.frames[::GAP_REAL], item.frames
     between = torch.arange(len(truth)) % GAP_REAL != 0
     where = region(labels[:, None].to(torch.uint8))[:, 0].bool() & between[:, None, None]
-    pred, linear, peak = run(network, keys, GAP_REAL)[0], linear_blend(keys, GAP_REAL), float(truth.max())
-    return psnr(pred, truth, peak, where) - psnr(linear, truth, peak, where)
+    pred, blended, peak = run(network, keys, GAP_REAL)[0], linear(keys, GAP_REAL), float(truth.max())
+    return psnr(pred, truth, peak, where) - psnr(blended, truth, peak, where)

@@ -1,0 +1,176 @@
+"""Contours of patients carried from end-diastole to end-systole: does the motion move what a reader drew?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from skimage.draw import polygon2mask
+from skimage.measure import find_contours
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from scripts.assessment.carry import carried
+from scripts.assessment.maps import MYOCARDIUM, POOL
+from scripts.assessment.wall import extended
+from scripts.training.sunnybrook import HELD_OUT, PIXEL_MM, RealSlice, load_cines
+
+from .metrics import dice
+from .motion import ESTIMATORS, unit
+from .network import run, ventricle
+
+#: RR at which velocities are given; only the ratio of time and RR matters here.
+RR_MS = 1000.0
+#: About how many velocity frames a cycle carry a contour.
+FRAMES_A_CYCLE = 60
+LEAST_PIXELS = 12
+
+
+def contour_figures(network: nn.Module, root: Path, patients: tuple[str, ...] | None = None) -> dict[str, object]:
+    """Manual end-diastolic contours of the pool carried to end-systole by the in-plane velocity.
+
+    Overlap with the manual end-systolic contour, against that of the end-diastolic contour left where it is.
+
+    Args:
+        network: A loaded model.
+        root: Folder ``sunnybrook``.
+        patients: Original ids; None takes all that have a cine.
+
+    Returns:
+        Figures by patient: Dice of each slice, carried and unmoved, and the share of slices that are better carried.
+    """
+    result: dict[str, object] = {}
+    better = count = 0
+    for item in tqdm([s for s in load_cines(root, patients) if end_frames(s.labels)], desc="Contours", disable=None):
+        moved, still = slice_overlap(network, item)
+        figures = result.setdefault(item.patient, {"held_out": item.patient in HELD_OUT, "slices": {}})
+        figures["slices"][item.index] = {"carried": round(moved, 4), "unmoved": round(still, 4)}  # type: ignore[index]
+        better, count = better + (moved > still), count + 1
+    return {"slices": count, "better_carried": better, "share_better": round(better / max(count, 1), 3), **result}
+
+
+def slice_overlap(network: nn.Module, item: RealSlice) -> tuple[float, float]:
+    """Dice of one slice's carried and unmoved end-diastolic contour with the end-systolic one.
+
+    Args:
+        network: A loaded model.
+        item: A cine whose frames include one labelled at end-diastole and one at end-systole.
+    """
+    overlaps = carried_overlaps(item.frames, item.labels, (), {"network": network})
+    return overlaps["network"], overlaps["unmoved"]
+
+
+def end_frames(labels: dict[int, Tensor]) -> tuple[int, int] | None:
+    """Frames with the largest and the smallest labelled pool; None if the slice has no two."""
+    areas = {frame: int((label == POOL).sum()) for frame, label in labels.items()}
+    areas = {frame: area for frame, area in areas.items() if area >= LEAST_PIXELS}
+    if len(areas) < 2:
+        return None
+    return max(areas, key=areas.__getitem__), min(areas, key=areas.__getitem__)
+
+
+def carried_overlaps(
+    frames: Tensor, labels: dict[int, Tensor], peers: Iterable[str], networks: dict[str, nn.Module]
+) -> dict[str, float]:
+    """Carries one slice's end-diastolic pool to end-systole in every way.
+
+    Args:
+        frames: [T, X, Y] float, a cyclic cine.
+        labels: Frame to [X, Y] uint8; two of them with a pool.
+        peers: Names of ``ESTIMATORS``, run from frame to frame.
+        networks: Name to a loaded model, whose in-plane velocity carries.
+
+    Returns:
+        Dice with the end-systolic pool by name; ``unmoved`` is the end-diastolic one left where it is.
+    """
+    ends = end_frames(labels)
+    if ends is None:
+        raise ValueError(f"labels: found a pool in {sorted(labels)}, expected contours of it in two frames")
+    first, last = ends
+    start, wanted = outline(labels[first] == POOL), labels[last] == POOL
+    last += len(frames) * (last < first)
+    results = {"unmoved": dice(labels[first] == POOL, wanted)}
+    reached = {name: carried_by_motion(frames, start, range(first, last + 1), name) for name in peers}
+    for name, network in networks.items():
+        reached[name] = carried_by_velocity(network, frames, start, first, last)
+    for name, points in reached.items():
+        results[name] = dice(torch.from_numpy(polygon2mask(tuple(wanted.shape), points)), wanted)
+    return results
+
+
+def outline(mask: Tensor) -> NDArray[np.float64]:
+    """Longest outline of a mask [X, Y] bool: points (N, 2), pixels, half-way between inside and outside."""
+    return max(find_contours(np.pad(mask.numpy(), 1).astype(float), 0.5), key=len) - 1
+
+
+def carried_by_motion(frames: Tensor, points: NDArray, steps: Sequence[int], name: str) -> NDArray[np.float64]:
+    """Moves points frame by frame with the motion between neighbouring acquired frames.
+
+    Args:
+        frames: [T, X, Y] float, a cyclic cine.
+        points: (N, 2), pixels.
+        steps: Frames to pass, first to last, beyond T around the cycle.
+        name: A key of ``ESTIMATORS``.
+
+    Returns:
+        (N, 2), pixels.
+    """
+    scaled = unit(frames.numpy())
+    for before, after in pairwise(steps):
+        motion = ESTIMATORS[name](scaled[before % len(scaled)], scaled[after % len(scaled)])
+        points = points + np.stack([map_coordinates(d, points.T, order=1, mode="nearest") for d in motion], -1)
+    return points
+
+
+def carried_by_velocity(
+    network: nn.Module, frames: Tensor, points: NDArray, first: int, last: int
+) -> NDArray[np.float64]:
+    """Moves points with a network's velocity in the wall that it found, continued a little beyond.
+
+    Args:
+        network: A loaded model.
+        frames: [T, X, Y] float, a cyclic cine.
+        points: (N, 2), pixels.
+        first: Frame to start in.
+        last: Frame to end in, ``first`` or later; beyond T around the cycle.
+
+    Returns:
+        (N, 2), pixels.
+    """
+    factor = max(1, round(FRAMES_A_CYCLE / len(frames)))
+    pred = run(network, frames, factor)
+    velocity = extended(pred[4:6].numpy(), ventricle(pred).numpy() == MYOCARDIUM)
+    step, spacing = RR_MS / velocity.shape[1], (PIXEL_MM, PIXEL_MM)
+    return carried(points * PIXEL_MM, velocity, spacing, step, first * factor, last * factor) / PIXEL_MM
+
+
+@dataclass
+class ContourTally:
+    """Dice of carried pools with those that a reader drew at end-systole, by peer and patient."""
+
+    overlaps: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, subject: str, overlaps: dict[str, float]) -> None:
+        """Adds one slice, as ``carried_overlaps`` gives it."""
+        for name, overlap in overlaps.items():
+            self.overlaps.setdefault(name, {}).setdefault(subject, []).append(overlap)
+
+    def figures(self) -> list[dict[str, object]]:
+        """One row a peer and patient: mean and worst Dice over the slices."""
+        return [
+            {
+                "peer": name,
+                "patient": subject,
+                "slices": len(values),
+                "dice": float(np.mean(values)),
+                "dice_worst_slice": min(values),
+            }
+            for name, subjects in self.overlaps.items()
+            for subject, values in subjects.items()
+        ]

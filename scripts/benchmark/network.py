@@ -1,0 +1,58 @@
+"""How every measurement runs a network, and reads its labels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.transforms import KeepLargestConnectedComponent
+from torch import Tensor, nn
+
+from scripts.cine.study import CineError
+from scripts.networks import BLOCKS
+
+
+def ventricle(pred: Tensor) -> Tensor:
+    """Labels as the bundle writes them: [8, T * F, X, Y] to [T * F, X, Y], one connected ventricle over the cycle."""
+    return KeepLargestConnectedComponent([1, 2], independent=False, connectivity=1)(pred[1:4].argmax(0)[None])[0]
+
+
+@torch.no_grad()
+def run(network: nn.Module, frames: Tensor, factor: int, cyclic: bool = True) -> Tensor:
+    """Runs a network on one slice: [T, X, Y] to eight blocks [8, T * F, X, Y]."""
+    network.upsampling_factor = factor  # type: ignore[assignment]
+    network.cyclic = int(cyclic)  # type: ignore[assignment]
+    return network(frames[None]).unflatten(1, (BLOCKS, -1))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A loaded model with a name.
+
+    Attributes:
+        name: what tables call it.
+        path: TorchScript file.
+        module: what it holds.
+    """
+
+    name: str
+    path: Path
+    module: nn.Module
+
+    @classmethod
+    def load(cls, name: str, path: str | Path) -> Network:
+        """Loads a TorchScript file; CineError says if there is none."""
+        path = Path(path)
+        if not path.is_file():
+            raise CineError(f"{name}: found no file {path}, expected a TorchScript model; --peers can leave it out")
+        return cls(name, path, torch.jit.load(str(path), map_location="cpu").eval())
+
+    def __call__(self, frames: Tensor, factor: int, cyclic: bool = True) -> Tensor:
+        """Eight blocks [8, T * F, X, Y] from acquired frames [T, X, Y]."""
+        return run(self.module, frames, factor, cyclic)
+
+    def about(self) -> dict[str, str]:
+        """Which file it was."""
+        return {"file": str(self.path), "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest()}

@@ -1,0 +1,107 @@
+"""The published configuration: samples, losses, and the configs that train it with MONAI's engines."""
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from scripts.networks.r2unet import R2UHDL
+from scripts.training import paper
+from scripts.training.windows import Windows, phantom_sources
+
+WIDTHS = (4, 4, 6, 6, 8)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Two small simulated slices."""
+    return phantom_sources(2, 5, 64)
+
+
+def batch_of(dataset, count=3):
+    samples = [dataset[k] for k in range(count)]
+    return {key: torch.stack([s[key] for s in samples]) for key in samples[0]}
+
+
+def test_neighbours_are_around_the_frame_whose_velocity_is_asked(sources):
+    source = sources[0]
+    source.noise = 0.0
+    windows = paper.NeighbourWindows([source], 48, 10, cycle=True, seed=1)
+    for _ in range(5):
+        sample = windows[0]
+        now, before, after, again = sample["keys"]
+        assert torch.allclose(now, again)
+        assert torch.allclose(now, sample["magnitude"][0], atol=1e-6)
+        assert not torch.allclose(before, after)
+        assert sample["velocity"].shape == (1, 3, 48, 48)
+        assert sample["velocity"].isfinite().all()
+        frames = source.magnitude.shape[0]
+        assert 1 <= round(float(sample["gap"]) * frames / 2) <= frames // 16
+
+
+@pytest.mark.parametrize("part", ["interpolation", "synthesis"])
+def test_a_few_steps_reduce_the_loss(sources, part):
+    torch.manual_seed(0)
+    network = R2UHDL(widths=WIDTHS)
+    if part == "interpolation":
+        stage, loss, data = paper.PaperInterpolationStage, paper.PaperInterpolationLoss(), Windows(sources, 48, 9)
+    else:
+        stage, loss = paper.PaperSynthesisStage, paper.PaperSynthesisLoss()
+        data = paper.NeighbourWindows(sources, 48, 9, cycle=True)
+    learner, batch = stage(network, half_precision=False), batch_of(data)
+    optimizer = torch.optim.Adam(learner.parameters(), 0.01)
+    values = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        value = loss(learner(batch), batch)
+        value.backward()
+        optimizer.step()
+        values.append(float(value))
+    assert values[-1] < 0.8 * values[0]
+    learner.eval()
+    out = learner(batch)
+    expected = (3, 6, 48, 48)
+    if part == "interpolation":
+        out, expected = out["magnitude"], (9, 1, 48, 48)
+    assert out.shape == expected
+
+
+def test_half_of_the_samples_learn_without_masks():
+    torch.manual_seed(0)
+    stage = paper.PaperInterpolationStage(R2UHDL(widths=WIDTHS), half_precision=False).train()
+    masks = stage.masks(torch.rand(40, 2, 32, 32), torch.full((40,), 0.1))
+    empty = (masks == 0).flatten(1).all(1)
+    assert 8 < int(empty.sum()) < 32
+    assert not (stage.eval().masks(torch.rand(4, 2, 32, 32), torch.full((4,), 0.1)) == 0).all()
+
+
+def test_a_perfect_velocity_costs_nothing_but_the_mask(sources):
+    batch = batch_of(paper.NeighbourWindows(sources, 48, 9, cycle=True))
+    signal = (batch["magnitude"] > 3 * batch["noise"][:, None, None, None]).float()
+    pairs = torch.cat((batch["velocity"][:, 0], 40 * signal - 20, batch["magnitude"], torch.ones_like(signal)), dim=1)
+    assert float(paper.PaperSynthesisLoss()(pairs, batch)) == pytest.approx(0, abs=1e-4)
+    pairs[:, 0] += 0.2  # one of three components, 1 % of venc: 100 x 0.01 / 3 in either map
+    wall = float(batch["wall"].any())
+    assert float(paper.PaperSynthesisLoss()(pairs, batch)) == pytest.approx((1 + wall) / 3, abs=2e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_configs_train_and_stop_in_time(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root)
+    small = {
+        "widths": list(WIDTHS), "max_epochs": 2, "epoch_length": 2, "batch_size": 2, "size": 48, "phantoms": 2,
+        "animated": 0, "dataset_dir": "", "real_dir": None, "train#dataloader#num_workers": 0,
+        "train#dataloader#persistent_workers": False, "validate#sources": "$windows.phantom_sources(1, 3, @size + 16)",
+        "weights": str(tmp_path / "model.pt"), "limit_seconds": 60,
+    }  # fmt: skip
+    start = ""
+    for part in ("interpolation", "synthesis"):
+        configs = [root / "bundle" / "configs" / f"{name}.json" for name in (f"train_{part}", "paper", f"paper_{part}")]
+        parser = ConfigParser(ConfigParser.load_config_files([str(c) for c in configs]))
+        parser.update(small | {"output_dir": str(tmp_path / part), "start": start})
+        for step in ("initialize", "run", *(("finalize",) if part == "synthesis" else ())):
+            parser.get_parsed_content(step)
+        (final,) = (tmp_path / part).glob("checkpoint_final_iteration=*.pt")
+        start = str(final)
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    R2UHDL(widths=WIDTHS).load_state_dict(weights)
