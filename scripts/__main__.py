@@ -19,8 +19,16 @@ COMMANDS = {
     # command: (module, function, what it does); a module is loaded when its command is called
     "convert": ("scripts.cine.convert", "convert", "DICOM or NIfTI cine -> study (NIfTI and manifest)"),
     "infer": ("scripts.infer", "infer", "cine -> frames, labels, velocities and a picture"),
+    "measured": ("scripts.measured", "measured", "measured 3Dir MVM (magnitude and three phases) -> velocity maps"),
+    "assess": ("scripts.assess", "assess", "velocity maps -> curves, peaks, strain, tables and a report"),
+    "label prepare": ("scripts.label.prepare", "prepare", "studies -> slices for review in MONAI Label"),
+    "label serve": ("scripts.label.serve", "serve", "serve them: MONAI Label with the bundle"),
+    "label collect": ("scripts.label.collect", "collect", "reviewed slices -> labels of whole studies"),
+    "deploy run": ("scripts.deploy.run", "run", "MONAI Deploy application: DICOM in, DICOM out"),
+    "deploy package": ("scripts.deploy.package", "package", "write the application package and its image context"),
     "picture": ("scripts.picture", "picture", "draw what the bundle wrote"),
     "phantom": ("scripts.phantom.studies", "write_phantom_studies", "write simulated studies"),
+    "benchmark": ("scripts.benchmark.benchmark", "benchmark", "measure the weights beside peers: tables and figures"),
     "evaluate": ("scripts.benchmark.evaluate", "evaluate", "measure the weights on held-out phantoms and patients"),
     "export": ("scripts.export", "export", "model.pt -> model.ts and model.onnx, compared"),
     "package": ("scripts.package", "package", "zip the bundle"),
@@ -38,9 +46,10 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code: 0, 1 if the input cannot be used (one line on stderr says why), 2 if the command line is wrong.
     """
-    name = arguments[0] if arguments else "--help"
+    words_of_name = 2 if " ".join(arguments[:2]) in COMMANDS else 1
+    name = " ".join(arguments[:words_of_name]) or "--help"
     if name not in COMMANDS:
-        listing = "\n".join(f"  {command:10s}{words}" for command, (_, _, words) in COMMANDS.items())
+        listing = "\n".join(f"  {command:15s}{words}" for command, (_, _, words) in COMMANDS.items())
         usage = USAGE.format(listing, "python -m scripts COMMAND --help explains one.")
         if name in ("-h", "--help", "help"):
             print(usage)
@@ -49,7 +58,7 @@ def main(arguments: list[str]) -> int:
         return 2
     module, function, _ = COMMANDS[name]
     try:
-        result = call(getattr(importlib.import_module(module), function), name, arguments[1:])
+        result = call(getattr(importlib.import_module(module), function), name, arguments[words_of_name:])
     except (ValueError, OSError) as error:
         if not is_about_input(error):
             raise
@@ -86,6 +95,8 @@ def call(function: Callable[..., Any], name: str, arguments: list[str]) -> Any:
     parameters = inspect.signature(function).parameters.values()
     texts = {parameter.name: str for parameter in parameters if parameter.annotation in (str, "str", "str | Path")}
     os.environ.setdefault("PAGER", "cat")  # help is a page, not a program
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        note = decorators.SetParseFn(str)(note)  # the names of SetParseFns do not reach *arguments
     fire.Fire(decorators.SetParseFns(**texts)(note), command=arguments, name=name)
     ((args, kwargs),) = calls
     return function(*args, **kwargs)

@@ -74,12 +74,12 @@ def infer(
         name = study_name(source, out)
         write_study(study, work, name)
         with tempfile.TemporaryDirectory(prefix="hdl_mvm-") as folder:
-            results = _run_bundle(study, Path(folder), root, engine, factor)
+            results = run_bundle(study, Path(folder), root, engine, factor)
             for key in OUTPUTS:
                 step = float(study.frame_duration_ms.mean()) / (1 if key == "pred" else factor)
                 # 16 bits hold a velocity to a thousandth of a cm/s, in half the space.
                 dtype = np.int16 if key in VELOCITIES else None
-                write_nifti(work / f"{name}_{key}.nii.gz", _stacked(results, key), study.affine, step, dtype)
+                write_nifti(work / f"{name}_{key}.nii.gz", stacked(results, key), study.affine, step, dtype)
             found = _draw(work / "overview.png", study, results, factor, name)
     for note in study.notes:
         print(f"Note: {note}")
@@ -143,7 +143,7 @@ class OnnxNetwork(nn.Module):
         return torch.from_numpy(self.session.run(["pred"], feeds)[0]).to(image.device)
 
 
-def _run_bundle(study: Study, folder: Path, root: Path, engine: str, factor: int) -> list[dict[str, Path]]:
+def run_bundle(study: Study, folder: Path, root: Path, engine: str, factor: int) -> list[dict[str, Path]]:
     """Run inference.json on one (X, Y, T) file a slice; return each slice's outputs, from base to apex."""
     cines, outputs = folder / "cine", folder / "out"
     cines.mkdir()
@@ -182,7 +182,7 @@ def _read(path: Path) -> NDArray:
     return np.asanyarray(nib.load(path).dataobj)
 
 
-def _stacked(results: list[dict[str, Path]], key: str) -> NDArray:
+def stacked(results: list[dict[str, Path]], key: str) -> NDArray:
     """One output of all slices, shape (X, Y, Z, T')."""
     first = _read(results[0][key])
     stack = np.empty(
