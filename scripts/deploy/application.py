@@ -101,9 +101,11 @@ def main() -> int:
     Returns:
         The exit code: 0, or 1 if the input cannot be used; one line on stderr says why, and nothing is written.
     """
-    for name in ("highdicom", "monai.data.nvimgcodec_pydicom_plugin"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # a line for each attribute; a decoder that is not needed
-    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+    # A line for each attribute; for each illegal UID of the source, which must stay; a decoder that is not needed.
+    for name in ("highdicom", "pydicom", "monai.data.nvimgcodec_pydicom_plugin"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for words in ("NvImgCodecPydicomReader", "Invalid value for VR UI"):
+        warnings.filterwarnings("ignore", message=words)
     try:
         settings = {name: os.environ.get(name) or default for name, default in SETTINGS.items()}
         algorithm = read_algorithm(parse_args(sys.argv).model or RuntimeEnv().model)
