@@ -72,15 +72,27 @@ class Beats(Dataset):
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         frames = 9 if draw[1] < 0.4 else 8 + int(draw[1] * 52)
         first = torch.rand(1, generator=g) + torch.arange(frames) / frames
-        seen = at(self.areas[beat], first)
-        error = 0.005 + 0.025 * draw[2]
-        seen = seen * (1 + error * torch.randn(seen.shape, generator=g))
-        seen = seen * torch.exp(0.08 * torch.randn(2, generator=g))
+        seen = segmented_badly(at(self.areas[beat], first), float(0.005 + 0.025 * draw[2]), g)
         described = describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0]
         index = torch.randint(frames, (self.views,), generator=g)
         tau = torch.rand(self.views, generator=g)
         wanted = at(self.curves[beat], first[index] + tau / frames)
         return {"tau": tau, "gap": torch.full_like(tau, 1 / frames), "beat": described[index], "curves": wanted}
+
+
+def segmented_badly(areas: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """Gives areas the errors of a segmentation: another one in each frame, and one of 8 % that all frames share.
+
+    Args:
+        areas: [T, 2] float, pixels.
+        spread: standard deviation of a frame's own error, as a share of the area.
+        generator: the source of randomness.
+
+    Returns:
+        [T, 2] float, pixels.
+    """
+    seen = areas * (1 + spread * torch.randn(areas.shape, generator=generator))
+    return seen * torch.exp(0.08 * torch.randn(areas.shape[1], generator=generator))
 
 
 def at(values: Tensor, time: Tensor) -> Tensor:

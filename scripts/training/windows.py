@@ -18,6 +18,7 @@ from scripts.phantom.animate import animate
 from scripts.phantom.cine import image_cines
 from scripts.phantom.scanner import add_noise
 
+from .beats import segmented_badly
 from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
 TARGETS = 3
@@ -77,7 +78,7 @@ def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
 
     Args:
         sources: slice cines; those of patients are changed in place.
-        network: a network that has learnt to segment; set to evaluate and back.
+        network: a network that has learnt to segment.
 
     Returns:
         The same sources.
@@ -287,8 +288,7 @@ class Windows(Dataset):
     def _beat(self, size: Tensor, start: int, count: int, step: float) -> Tensor:
         """Describes the beat from ``count`` frames on, with errors such as a segmentation makes."""
         index = [round(start + k * step) % len(size) for k in range(count)]
-        seen = size[index] * (1 + 0.02 * torch.randn((count, 2), generator=self.generator))
-        seen = seen * torch.exp(0.08 * torch.randn(2, generator=self.generator))
+        seen = segmented_badly(size[index], 0.02, self.generator)
         return describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0, 0]
 
     def _normal(self) -> Tensor:
