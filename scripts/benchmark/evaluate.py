@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from scripts.assessment.regions import COMPONENTS
 from scripts.networks import VelocityAssessment
 from scripts.phantom.cine import image_cines
 from scripts.phantom.scanner import add_noise
@@ -21,7 +22,6 @@ from .interpolators import linear
 from .metrics import dice, psnr, velocity_sums
 from .network import run, ventricle
 
-COMPONENTS = ("radial", "circumferential", "longitudinal")
 FACTOR = 6
 FRAMES = 54
 GAP_REAL = 4

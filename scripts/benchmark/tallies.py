@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scripts.assessment.markers import end_systole_ms, find_markers
+from scripts.assessment.regions import COMPONENTS
 from scripts.networks import VelocityAssessment
 from scripts.training.sunnybrook import NOT_POOL, PIXEL_MM
 
@@ -27,7 +28,6 @@ from .metrics import (
 
 Row = dict[str, object]
 
-COMPONENTS = ("radial", "circumferential", "longitudinal")
 LABELS = {1: "myocardium", 2: "pool"}
 FALSE_PIXELS = 20
 """Pixels in a frame without a ventricle from which on one was found (45 square mm)."""

@@ -119,10 +119,7 @@ def motion_consistency(velocity: Tensor, target: dict[str, Tensor], ventricle: T
 class SynthesisLoss(nn.Module):
     """Velocity where it is known, its mean curves, tissue, and consistency with a patient's own frames.
 
-    The interpolation goes on learning by its own loss beside it.
-
     Args:
-        interpolation: loss of the first module, or None to leave it alone.
         curves: weight of the mean radial, circumferential and longitudinal velocity over the myocardium.
         tissue: weight of the cross entropy of the foreground.
         consistency: weight of ``motion_consistency``.
@@ -131,14 +128,12 @@ class SynthesisLoss(nn.Module):
 
     def __init__(
         self,
-        interpolation: InterpolationLoss | None = None,
         curves: float = 0.5,
         tissue: float = 0.1,
         consistency: float = 2.0,
         smoothness: float = 0.05,
     ) -> None:
         super().__init__()
-        self.interpolation = interpolation
         self.curves, self.tissue, self.consistency, self.smoothness = curves, tissue, consistency, smoothness
         self.assessment = VelocityAssessment()
 
@@ -146,7 +141,7 @@ class SynthesisLoss(nn.Module):
         """Sums the terms.
 
         Args:
-            pairs: [B * K, 14, X, Y] float, from ``SynthesisStage``.
+            pairs: [B * K, 10, X, Y] float, from ``SynthesisStage``.
             target: a batch of ``Windows`` with velocities.
 
         Returns:
@@ -176,9 +171,4 @@ class SynthesisLoss(nn.Module):
         inside = pairs[:, 6:7].detach() * (1 - known)
         rough = velocity.diff(dim=-1).abs() * inside[..., 1:]
         rough = rough.sum() + (velocity.diff(dim=-2).abs() * inside[..., 1:, :]).sum()
-        loss = loss + self.smoothness * rough / inside.sum().clamp_min(1)
-        if self.interpolation is not None:
-            motion = F.avg_pool2d(pairs[:, 10:14], 2)
-            parts = {"magnitude": pairs[:, 4:5], "logits": pairs[:, 7:10], "motion": motion}
-            loss = loss + self.interpolation(parts, target)
-        return loss
+        return loss + self.smoothness * rough / inside.sum().clamp_min(1)

@@ -43,19 +43,15 @@ class InterpolationStage(nn.Module):
 
 
 class SynthesisStage(nn.Module):
-    """Second stage, the generator: phase synthesis on what the temporal interpolation hands over.
-
-    No gradient crosses from the synthesis to the interpolation.
+    """Second stage, the generator: phase synthesis over the frozen temporal interpolation.
 
     Args:
         network: the network whose first module has been through the first stage.
-        joint: whether the interpolation goes on learning, by a loss of its own in ``SynthesisLoss``.
         half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
     """
 
-    def __init__(self, network: HDLNet, joint: bool = False, half_precision: bool = True) -> None:
+    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
         super().__init__()
-        self.joint = joint
         self.interpolation = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.half_precision = half_precision
@@ -67,27 +63,24 @@ class SynthesisStage(nn.Module):
             batch: as ``Windows`` with ``cycle`` gives it, B samples of K times.
 
         Returns:
-            One tensor, as MONAI's adversarial engine wants, [B * K, 14, X, Y] float32: three velocities (cm/s at
+            One tensor, as MONAI's adversarial engine wants, [B * K, 10, X, Y] float32: three velocities (cm/s at
             RR = 1000 ms); logit of tissue; magnitude; where the true velocity is known (1) or not (0); probability
-            of the ventricle; three logits of labels; motion (4).
+            of the ventricle; three logits of labels.
         """
         keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
         count = tau.shape[1]
         with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             times, gaps, beat = tau.flatten(), repeat(gap, count), repeat(batch["beat"], count)
-            with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
+            with torch.no_grad():
                 seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
                 repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
                 magnitude, logits, motion = self.interpolation.decode(repeat(keys, count), repeated, times, gaps)
-            features = self.module.encode(keys, seen.detach(), batch["cycle"], gap)
+            features = self.module.encode(keys, seen, batch["cycle"], gap)
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            velocity, tissue = self.module.decode(
-                features, magnitude.detach(), logits.detach(), motion.detach(), times, gaps, beat
-            )
+            velocity, tissue = self.module.decode(features, magnitude, logits, motion, times, gaps, beat)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
-        ventricle = torch.softmax(logits.detach().float(), dim=1)[:, 1:].sum(1, keepdim=True)
-        motion = nn.functional.interpolate(motion.float(), scale_factor=2.0, mode="nearest")
-        parts = (velocity, tissue, magnitude, known, ventricle, logits, motion)
+        ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
+        parts = (velocity, tissue, magnitude, known, ventricle, logits)
         return torch.cat([part.float() for part in parts], dim=1)
 
 
@@ -95,14 +88,14 @@ def discriminate(pairs: Tensor, network: nn.Module, *_: object, **__: object) ->
     """Shows the discriminator a magnitude with the foreground of its phase images; MONAI calls this an inferer.
 
     Args:
-        pairs: [B, 14, X, Y] float, as ``SynthesisStage`` makes them.
+        pairs: [B, 10, X, Y] float, as ``SynthesisStage`` makes them.
         network: a ``PatchDiscriminator`` of four input channels.
 
     Returns:
         The logits of its last layer.
     """
     foreground = torch.sigmoid(pairs[:, 3:4]) * pairs[:, 5:6]
-    return network(torch.cat((pairs[:, 4:5].detach(), pairs[:, :3] / 5 * foreground), dim=1))[-1]
+    return network(torch.cat((pairs[:, 4:5], pairs[:, :3] / 5 * foreground), dim=1))[-1]
 
 
 class TruePairs:
