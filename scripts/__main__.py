@@ -29,7 +29,7 @@ COMMANDS = {
     "picture": ("scripts.picture", "picture", "draw what the bundle wrote"),
     "phantom": ("scripts.phantom.studies", "write_phantom_studies", "write simulated studies"),
     "benchmark": ("scripts.benchmark.benchmark", "benchmark", "measure the weights beside peers: tables and figures"),
-    "evaluate": ("scripts.benchmark.evaluate", "evaluate", "measure the weights on held-out phantoms and patients"),
+    "card": ("scripts.benchmark.card", "card", "put a benchmark's figures into the model card"),
     "export": ("scripts.export", "export", "model.pt -> model.ts and model.onnx, compared"),
     "package": ("scripts.package", "package", "zip the bundle"),
 }

@@ -21,6 +21,7 @@ from scripts.training.sunnybrook import HELD_OUT
 
 from .bars import MAIN_GAP, OURS, PUBLISHED, REAL_GAP, find_bars
 from .cases import FRAMES, Case, patient_cases, phantom_case
+from .confidence import ConfidenceTally
 from .contours import ContourTally, carried_overlaps, end_frames
 from .cost import FULL_WIDTH, Load, cost_rows, loads
 from .figures import draw_figures
@@ -72,6 +73,7 @@ class Tallies:
     segmentation: SegmentationTally = field(default_factory=SegmentationTally)
     velocity: VelocityTally = field(default_factory=VelocityTally)
     contours: ContourTally = field(default_factory=ContourTally)
+    confidence: ConfidenceTally = field(default_factory=ConfidenceTally)
 
 
 def benchmark(
@@ -210,8 +212,12 @@ def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies)
             if "velocity" in settings.parts and case.has_ventricle:
                 for name, peer in velocities.items():
                     tallies.velocity.add(case, name, peer(case, gap))
-                for name, pred in preds.items():
+                for network in networks:
+                    name, pred = network.name, preds[network.name]
                     tallies.velocity.add(case, name, pred[4:7])
+                    tallies.confidence.add(case, name, pred)
+                    turned = network(torch.rot90(keys, 1, (-2, -1)), gap)[4:7]
+                    tallies.velocity.add_turned(case, name, pred[4:7], turned)
                     own = (found[name] == 1).float()
                     tallies.velocity.add(case, f"{name}, own labels", pred[4:7], own)
 
@@ -262,7 +268,10 @@ def _tables(tallies: Tallies, real: bool) -> dict[str, Any]:
         "segmentation": [row for row in tallies.segmentation.figures() if real or row["subject"] == "all"],
         "velocity": tallies.velocity.figures(),
         "velocity_directions": tallies.velocity.directions(),
+        "velocity_turned": tallies.velocity.turns(),
         "velocity_peaks": tallies.velocity.peaks(),
+        "confidence": tallies.confidence.figures(),
+        "confidence_by_slice": tallies.confidence.ranks(),
         "contours": tallies.contours.figures(),
         "interpolation_slices": tallies.interpolation.slices,
         "velocity_slices": [row for sums in tallies.velocity.peers.values() for row in sums.slices],
@@ -276,6 +285,8 @@ def _about(settings: Settings, networks: Sequence[Network], sources: Sequence[st
         "not_for_diagnosis": True,
         "data": list(sources),
         "peers": list(settings.peers),
+        "parts": list(settings.parts),
+        "gaps": list(settings.gaps),
         "phantom_slices": settings.slices,
         "phantom_seed": settings.seed,
         "networks": {network.name: network.about() for network in networks},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,12 +13,11 @@ from scipy.ndimage import map_coordinates
 from skimage.draw import polygon2mask
 from skimage.measure import find_contours
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from scripts.assessment.carry import carried
 from scripts.assessment.maps import MYOCARDIUM, POOL
 from scripts.assessment.wall import extended
-from scripts.training.sunnybrook import HELD_OUT, PIXEL_MM, RealSlice, load_cines
+from scripts.training.sunnybrook import PIXEL_MM
 
 from .metrics import dice
 from .motion import ESTIMATORS, unit
@@ -30,40 +28,6 @@ RR_MS = 1000.0
 #: About how many velocity frames a cycle carry a contour.
 FRAMES_A_CYCLE = 60
 LEAST_PIXELS = 12
-
-
-def contour_figures(network: nn.Module, root: Path, patients: tuple[str, ...] | None = None) -> dict[str, object]:
-    """Manual end-diastolic contours of the pool carried to end-systole by the in-plane velocity.
-
-    Overlap with the manual end-systolic contour, against that of the end-diastolic contour left where it is.
-
-    Args:
-        network: A loaded model.
-        root: Folder ``sunnybrook``.
-        patients: Original ids; None takes all that have a cine.
-
-    Returns:
-        Figures by patient: Dice of each slice, carried and unmoved, and the share of slices that are better carried.
-    """
-    result: dict[str, object] = {}
-    better = count = 0
-    for item in tqdm([s for s in load_cines(root, patients) if end_frames(s.labels)], desc="Contours", disable=None):
-        moved, still = slice_overlap(network, item)
-        figures = result.setdefault(item.patient, {"held_out": item.patient in HELD_OUT, "slices": {}})
-        figures["slices"][item.index] = {"carried": round(moved, 4), "unmoved": round(still, 4)}  # type: ignore[index]
-        better, count = better + (moved > still), count + 1
-    return {"slices": count, "better_carried": better, "share_better": round(better / max(count, 1), 3), **result}
-
-
-def slice_overlap(network: nn.Module, item: RealSlice) -> tuple[float, float]:
-    """Dice of one slice's carried and unmoved end-diastolic contour with the end-systolic one.
-
-    Args:
-        network: A loaded model.
-        item: A cine whose frames include one labelled at end-diastole and one at end-systole.
-    """
-    overlaps = carried_overlaps(item.frames, item.labels, (), {"network": network})
-    return overlaps["network"], overlaps["unmoved"]
 
 
 def end_frames(labels: dict[int, Tensor]) -> tuple[int, int] | None:
@@ -162,7 +126,7 @@ class ContourTally:
             self.overlaps.setdefault(name, {}).setdefault(subject, []).append(overlap)
 
     def figures(self) -> list[dict[str, object]]:
-        """One row a peer and patient: mean and worst Dice over the slices."""
+        """One row a peer and patient: mean and worst Dice over the slices, and how many were better left unmoved."""
         return [
             {
                 "peer": name,
@@ -170,6 +134,9 @@ class ContourTally:
                 "slices": len(values),
                 "dice": float(np.mean(values)),
                 "dice_worst_slice": min(values),
+                "slices_better_carried": sum(
+                    moved > still for moved, still in zip(values, self.overlaps["unmoved"][subject], strict=True)
+                ),
             }
             for name, subjects in self.overlaps.items()
             for subject, values in subjects.items()

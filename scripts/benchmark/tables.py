@@ -14,7 +14,10 @@ TITLES = {
     "segmentation": "Labels",
     "velocity": "Velocity in the wall, by component",
     "velocity_directions": "Velocity in the wall, as a vector",
+    "velocity_turned": "Velocity when the picture turns",
     "velocity_peaks": "Peaks of the mean curves",
+    "confidence": "Confidence and errors of labels, pixel by pixel",
+    "confidence_by_slice": "Confidence and errors, slice by slice",
     "contours": "Contours carried from end-diastole to end-systole",
 }
 NOTES = {
@@ -28,6 +31,8 @@ NOTES = {
     "velocity_directions": "Bulk motion included. A peer that says zero has no direction: 90 degrees.",
     "velocity_peaks": "Found less true: bias, limits of agreement (1.96 SD). cm/s at RR = 1000 ms; times in ms. All "
     "peers are sought in the windows of the true end-systole. Missed: the truth has the peak, the peer has none.",
+    "confidence": "Confidence: the probability of the likeliest label. Pixels within 6 mm of a ventricle.",
+    "confidence_by_slice": "Spearman's rank correlation: -1 where the least sure slice has the largest error.",
     "contours": "A reader's end-diastolic pool, carried, against the reader's end-systolic pool.",
     "cost": "Factor 6. Multiply-adds: convolutions and matrix products, whole run. Each row in a process of its own; "
     "idle: memory before the run.",

@@ -13,6 +13,7 @@ from scripts.assessment.markers import end_systole_ms, find_markers
 from scripts.assessment.regions import COMPONENTS
 from scripts.networks import VelocityAssessment
 from scripts.training.sunnybrook import NOT_POOL, PIXEL_MM
+from scripts.training.windows import turn_vectors
 
 from .cases import RAW_RANGE, Case
 from .metrics import (
@@ -174,6 +175,7 @@ class _Velocity:
     )
     peaks_missed: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     slices: list[Row] = field(default_factory=list)
+    turned: Tensor = field(default_factory=lambda: torch.zeros(2))
 
 
 @dataclass
@@ -232,6 +234,27 @@ class VelocityTally:
                     }
                 )
         return rows
+
+    def add_turned(self, case: Case, peer: str, velocity: Tensor, turned: Tensor) -> None:
+        """Compares velocities with those of the turned picture.
+
+        Args:
+            case: a slice with labels in every frame.
+            peer: who made the velocities.
+            velocity: [3, T, X, Y] float, X = Y.
+            turned: the same, of the picture turned by 90 degrees as ``torch.rot90`` turns it.
+        """
+        back = turn_vectors(turned.movedim(0, 1), 3).movedim(0, 1)
+        sums = [((x.square()) * case.wall).sum() for x in (back - velocity, velocity)]
+        self.peers[peer].turned += torch.stack(sums)
+
+    def turns(self) -> list[Row]:
+        """One row a peer: how much its velocities change, as a share of their RMS, bulk motion included."""
+        return [
+            {"peer": peer, "change_when_turned_by_90_degrees": float((s.turned[0] / s.turned[1]).sqrt())}
+            for peer, s in self.peers.items()
+            if s.turned[1] > 0
+        ]
 
     def directions(self) -> list[Row]:
         """One row a peer: end-point errors and angle, bulk motion included."""

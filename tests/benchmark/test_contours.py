@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.benchmark.contours import slice_overlap
-from scripts.training.sunnybrook import PIXEL_MM, RealSlice
+from scripts.benchmark.contours import ContourTally, carried_overlaps
+from scripts.training.sunnybrook import PIXEL_MM
 
 SIZE, FRAMES = 64, 12
 
@@ -46,9 +46,18 @@ class Contracting(torch.nn.Module):
 def test_a_contour_goes_where_the_velocity_takes_it(sign, better):
     last = 8
     labels = {0: disc(18).to(torch.uint8) * 2, last: disc(18 - 6 * last / FRAMES).to(torch.uint8) * 2}
-    item = RealSlice("made up", 0, torch.rand(FRAMES, SIZE, SIZE), True, labels)
-    moved, still = slice_overlap(Contracting(sign), item)
-    assert (moved > still) == better
+    overlaps = carried_overlaps(torch.rand(FRAMES, SIZE, SIZE), labels, (), {"known": Contracting(sign)})
+    assert (overlaps["known"] > overlaps["unmoved"]) == better
     if better:
-        assert moved > 0.97
-    assert np.isfinite(still)
+        assert overlaps["known"] > 0.97
+    assert np.isfinite(overlaps["unmoved"])
+
+
+def test_slices_better_left_unmoved_are_counted():
+    tally = ContourTally()
+    for moved, still in ((0.9, 0.8), (0.7, 0.8), (0.95, 0.6)):
+        tally.add("patient", {"unmoved": still, "flow": moved})
+    rows = {row["peer"]: row for row in tally.figures()}
+    assert rows["flow"]["slices_better_carried"] == 2
+    assert rows["flow"]["dice"] == pytest.approx(0.85)
+    assert rows["unmoved"]["slices_better_carried"] == 0

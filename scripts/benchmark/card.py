@@ -1,0 +1,117 @@
+"""The model card's figures, taken from a benchmark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scripts.cine.study import CineError
+
+from .bars import MAIN_GAP, OURS, REAL_GAP
+from .tables import Row, table
+
+BEGIN, END = "<!-- python -m scripts card writes from here -->", "<!-- to here -->"
+COLUMNS: dict[str, tuple[Row, tuple[str, ...]]] = {
+    # table: (rows to show, columns)
+    "interpolation": (
+        {"gap": MAIN_GAP},
+        ("peer", "psnr_ventricle_db", "psnr_full_12_bit_db", "sharpness_lost_percent"),
+    ),
+    "interpolation_by_patient": ({"gap": REAL_GAP}, ("subject", "peer", "slices", "psnr_ventricle_db")),
+    "segmentation": ({}, ("subject", "frames_are", "label", "dice", "hd95_mm", "frames_without", "false")),
+    "velocity": ({}, ("peer", "component", "rmse_cm_s", "rmse_over_rms", "curve_correlation")),
+    "velocity_turned": ({}, ("peer", "change_when_turned_by_90_degrees")),
+    "confidence": ({"peer": OURS}, ("confidence", "pixels_percent", "wrong_percent")),
+    "confidence_by_slice": (
+        {"peer": OURS},
+        ("slices", "confidence_with_wrong_labels", "confidence_with_velocity_error"),
+    ),
+    "contours": ({}, ("patient", "peer", "slices", "dice", "slices_better_carried")),
+}
+WORDS = {
+    "interpolation": "Frames at gap 6 (54 cut to 9 and brought back), against the noise-free truth:",
+    "interpolation_by_patient": "Frames at gap 4, against the acquired ones:",
+    "segmentation": "Labels of this network:",
+    "velocity": "Velocity in the true wall at gap 6; a relative error of 1 is what an answer of zero has:",
+    "velocity_turned": "The same velocities when the picture is turned, as a share of their root mean square:",
+    "confidence": "Labels by confidence (probability of the likeliest label), pixels within 6 mm of a ventricle:",
+    "confidence_by_slice": "Rank correlation over slices of mean confidence with errors (-1 is perfect):",
+    "contours": "A reader's end-diastolic contour of the pool, carried to end-systole by the in-plane velocity:",
+}
+
+
+def card(result: str, bundle: str = "bundle") -> str:
+    """Puts a benchmark's figures into the model card and into metadata.json.
+
+    Args:
+        result: folder that ``benchmark`` wrote, or its benchmark.json.
+        bundle: the bundle whose docs/README.md and configs/metadata.json are brought up to date.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        CineError: if a file is missing, or the card has no place for the figures.
+    """
+    source = Path(result) / "benchmark.json" if Path(result).is_dir() else Path(result)
+    page, metadata = Path(bundle) / "docs" / "README.md", Path(bundle) / "configs" / "metadata.json"
+    for path in (source, page, metadata):
+        if not path.is_file():
+            raise CineError(f"{path}: no such file; expected what `python -m scripts benchmark` wrote, and a bundle")
+    found, text = json.loads(source.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{section(found)}\n\n{END}{after}", encoding="utf-8")
+    about = json.loads(metadata.read_text(encoding="utf-8"))
+    about["eval_metrics"] = metrics(found)
+    metadata.write_text(json.dumps(about, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+    return f"Wrote the figures of {source} into {page} and {metadata}"
+
+
+def section(result: dict[str, Any]) -> str:
+    """The card's Performance section as Markdown.
+
+    Args:
+        result: what ``benchmark.json`` holds.
+    """
+    about = result["about"]
+    options = {"data": about["data"], "peers": about["peers"], "parts": about["parts"], "gaps": about["gaps"]}
+    command = " ".join(f"--{key} {','.join(map(str, values))}" for key, values in options.items())
+    command = f"benchmark OUT --slices {about['phantom_slices']} {command}"
+    bars = [row | {"met": "yes" if row["met"] else "no"} for row in result["bars"]]
+    lines = [
+        f"From `python -m scripts {command}` on the shipped `model.ts`, {about['threads']} threads. "
+        "What the paper reports was measured on private data and is not comparable.",
+        "What the project asks of its weights (must, aim), and what was found:",
+        table(bars),
+    ]
+    for data, tables in result["data"].items():
+        lines.append(f"### {'Simulated hearts of seeds that training never drew' if data == 'phantom' else data}")
+        for name, (where, columns) in COLUMNS.items():
+            rows = [row for row in tables.get(name, []) if all(row.get(k) == v for k, v in where.items())]
+            if name == "segmentation":
+                rows = [row for row in rows if row["peer"] == OURS]
+            if rows:
+                lines += [WORDS[name], table([{c: row.get(c) for c in columns} for row in rows])]
+    if "cost" in result:
+        columns = ("network", "engine", "parameters", "frames", "pixels", "slices", "multiply_adds", "seconds_a_slice")
+        lines += ["### Cost", table([{c: row.get(c) for c in columns} for row in result["cost"]])]
+    return "\n\n".join(lines)
+
+
+def metrics(result: dict[str, Any]) -> dict[str, object]:
+    """The few figures that metadata.json states.
+
+    Args:
+        result: what ``benchmark.json`` holds.
+    """
+    chosen: dict[str, object] = {"data": ", ".join(result["about"]["data"]) + "; seeds and patients held out"}
+    for data, tables in result["data"].items():
+        kind = "phantom" if data == "phantom" else "patients"
+        rows: list[Row] = [r for r in tables.get("segmentation", []) if (r["peer"], r["subject"]) == (OURS, "all")]
+        chosen |= {f"dice_{r['label']}_{r['frames_are']}_frames_{kind}": r["dice"] for r in rows}
+        rows = [r for r in tables.get("velocity", []) if r["peer"] == OURS]
+        chosen |= {f"velocity_rmse_over_rms_{r['component']}_{kind}": r["rmse_over_rms"] for r in rows}
+    return chosen

@@ -1,0 +1,68 @@
+"""The model card says what the benchmark found, and nothing else of it changes."""
+
+import json
+
+import pytest
+
+from scripts.benchmark.card import BEGIN, END, card
+from scripts.cine.study import CineError
+
+RESULT = {
+    "about": {
+        "data": ["phantom"], "phantom_slices": 3, "threads": 2, "peers": ["hdlnet"], "parts": ["velocity"], "gaps": [6],
+        "networks": {"hdlnet": {"file": "model.ts", "sha256": "0123456789abcdef"}},
+    },
+    "bars": [{"row": "a bar", "must": 0.4, "aim": 0.3, "better": "lower", "found": 0.456, "met": False}],
+    "data": {
+        "phantom": {
+            "segmentation": [
+                {"peer": peer, "subject": "all", "frames_are": "acquired", "label": "pool", "dice": dice}
+                for peer, dice in (("hdlnet", 0.912), ("r2unet", 0.777))
+            ],
+            "velocity": [{"peer": "hdlnet", "component": "radial", "rmse_over_rms": 0.456}],
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "docs/README.md").write_text(f"# Card\n\n{BEGIN}\nold 0.999\n{END}\n\n## Limits\n")
+    (tmp_path / "configs/metadata.json").write_text('{"version": "0.1.0", "eval_metrics": {"old": 1}}')
+    (tmp_path / "benchmark.json").write_text(json.dumps(RESULT))
+    return tmp_path
+
+
+def test_figures_replace_the_old_ones(bundle):
+    card(str(bundle / "benchmark.json"), str(bundle))
+    text = (bundle / "docs/README.md").read_text()
+    assert text.startswith("# Card\n")
+    assert text.endswith("\n\n## Limits\n")
+    assert "0.999" not in text
+    assert "| a bar | 0.400 | 0.300 | lower | 0.456 | no |" in text
+    assert "0.912" in text
+    assert "benchmark OUT --slices 3 --data phantom --peers hdlnet --parts velocity --gaps 6" in text
+    assert "0.777" not in text  # labels of this network alone
+    assert "not comparable" in text
+    about = json.loads((bundle / "configs/metadata.json").read_text())
+    assert about["version"] == "0.1.0"
+    assert about["eval_metrics"]["dice_pool_acquired_frames_phantom"] == 0.912
+    assert about["eval_metrics"]["velocity_rmse_over_rms_radial_phantom"] == 0.456
+    assert "old" not in about["eval_metrics"]
+    again = card(str(bundle), str(bundle))
+    assert (bundle / "docs/README.md").read_text() == text
+    assert "benchmark.json" in again
+
+
+def test_a_card_without_a_place_is_left_alone(bundle):
+    (bundle / "docs/README.md").write_text("# Card\n")
+    with pytest.raises(CineError, match="no single pair"):
+        card(str(bundle), str(bundle))
+    assert (bundle / "docs/README.md").read_text() == "# Card\n"
+
+
+def test_a_missing_benchmark_is_named(bundle):
+    with pytest.raises(CineError, match="elsewhere"):
+        card(str(bundle / "elsewhere"), str(bundle))
