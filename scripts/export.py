@@ -131,7 +131,7 @@ def export_onnx(network: HDLNet, path: Path) -> None:
             "fractions": {0: Dim("factor")},
             "cyclic": None,
         },
-        opset_version=18,
+        opset_version=20,
         external_data=False,
         verbose=False,
     )

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GAP_CHANNELS = 46
-"""Channels of ``gap_view``."""
+CYCLE_FRAMES = 8
+"""Frames of the whole cycle, starting at the gap, that the trunks see coarsely."""
 
 SLOPE = 0.1
 """Slope of the leaky rectifier below zero."""
@@ -91,10 +91,10 @@ class Trunk(nn.Module):
         inputs: input channels.
         widths: channels at 1, 1/2, 1/4 and 1/8 of the input's resolution.
         outputs: channels of the result.
-        context: channels of an extra input at 1/4 of the resolution (0: none).
+        context: channels of an extra input at 1/4 of the resolution.
     """
 
-    def __init__(self, inputs: int, widths: tuple[int, int, int, int], outputs: int, context: int = 0) -> None:
+    def __init__(self, inputs: int, widths: tuple[int, int, int, int], outputs: int, context: int) -> None:
         super().__init__()
         a, b, c, d = widths
         self.modulation = TimeModulation(a)
@@ -102,7 +102,7 @@ class Trunk(nn.Module):
         self.level1 = ConvPair(a, a)
         self.level2 = ConvPair(a, b, 2)
         self.level3 = ConvPair(b, c, 2)
-        self.context = nn.Conv2d(max(context, 1), c, 3, 1, 1)
+        self.context = nn.Conv2d(context, c, 3, 1, 1)
         self.level4 = nn.Sequential(ConvPair(c, d, 2), ConvPair(d, d))
         self.up3 = ConvPair(c + d, c)
         self.up2 = ConvPair(b + c, b)
@@ -114,7 +114,7 @@ class Trunk(nn.Module):
         Args:
             x: [B, inputs, h, w] float; h and w divisible by 8.
             gap: [B] float, gap length as a fraction of the cycle.
-            context: [B, context, h / 4, w / 4] float (one channel of zeros where there is none).
+            context: [B, context, h / 4, w / 4] float.
 
         Returns:
             [B, outputs, h, w] float.
@@ -127,26 +127,6 @@ class Trunk(nn.Module):
         x3 = self.up3(torch.cat((F.interpolate(x4, scale_factor=2.0, mode="nearest"), x3), dim=1))
         x2 = self.up2(torch.cat((F.interpolate(x3, scale_factor=2.0, mode="nearest"), x2), dim=1))
         return self.up1(torch.cat((F.interpolate(x2, scale_factor=2.0, mode="nearest"), x1), dim=1))
-
-
-def warp(image: Tensor, displacement: Tensor) -> Tensor:
-    """Samples an image at displaced positions, bilinearly; outside it the border's value is taken.
-
-    Args:
-        image: [B, C, X, Y] float.
-        displacement: [B, 2, X, Y] float, in pixels along X and Y: result(p) = image(p + displacement(p)).
-
-    Returns:
-        [B, C, X, Y] float32.
-    """
-    height, width = image.shape[-2], image.shape[-1]
-    # arange, not linspace: a linspace of a dynamic size does not survive the ONNX export.
-    rows = torch.arange(height, device=image.device, dtype=torch.float32).unsqueeze(1)
-    columns = torch.arange(width, device=image.device, dtype=torch.float32).unsqueeze(0)
-    x = (rows + displacement[:, 0].float()) / (height - 1) * 2 - 1
-    y = (columns + displacement[:, 1].float()) / (width - 1) * 2 - 1
-    grid = torch.stack((y, x), dim=-1)
-    return F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def pad_to_multiple(image: Tensor, multiple: int = 16) -> Tensor:
@@ -162,58 +142,3 @@ def pad_to_multiple(image: Tensor, multiple: int = 16) -> Tensor:
     x, y = image.shape[-2], image.shape[-1]
     pad = [0, (multiple - y % multiple) % multiple, 0, (multiple - x % multiple) % multiple]
     return F.pad(image, pad, mode="replicate")
-
-
-def image_motion(first: Tensor, second: Tensor) -> Tensor:
-    """Estimates motion from brightness gradients at three scales, least squares over a small window.
-
-    A network that only sees two nearly equal pictures spends most of its training on learning to compare them; this
-    compares them for it, and it learns where to trust which scale.
-
-    Source: Lucas and Kanade, IJCAI 1981, "An iterative image registration technique".
-
-    Args:
-        first: [B, 1, X, Y] float, X and Y divisible by 8.
-        second: the same shape.
-
-    Returns:
-        [B, 6, X / 2, Y / 2] float32, pixels: displacement along X and Y from the first to the second picture, at
-        pixels of 2, 4 and 8 times the size.
-    """
-    first, second = first.float(), second.float()
-    result: list[Tensor] = []
-    for scale in (2, 4, 8):
-        a, b = F.avg_pool2d(first, scale), F.avg_pool2d(second, scale)
-        mean = F.pad((a + b) / 2, [1, 1, 1, 1], mode="replicate")
-        gx = (mean[:, :, 2:, 1:-1] - mean[:, :, :-2, 1:-1]) / 2
-        gy = (mean[:, :, 1:-1, 2:] - mean[:, :, 1:-1, :-2]) / 2
-        gt = b - a
-        sums = F.avg_pool2d(torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=1), 3, 1, 1)
-        xx, xy, yy, xt, yt = sums[:, 0:1], sums[:, 1:2], sums[:, 2:3], sums[:, 3:4], sums[:, 4:5]
-        # Without gradient there is nothing to see: the ridge pulls the estimate to zero there.
-        ridge = 1e-3 + 0.03 * (xx + yy)
-        xx, yy = xx + ridge, yy + ridge
-        determinant = xx * yy - xy * xy
-        motion = torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), dim=1) / determinant
-        motion = motion.clamp(-1.5, 1.5) * scale
-        if scale > 2:
-            motion = F.interpolate(motion, scale_factor=scale / 2.0, mode="bilinear", align_corners=False)
-        result.append(motion)
-    return torch.cat(result, dim=1)
-
-
-def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """What the trunks see of a gap: the frames, their differences, and the motion between neighbours.
-
-    Args:
-        keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame.
-
-    Returns:
-        [B, 46, X / 2, Y / 2] float32: pixels of the frames and of their differences, and motion; and the motion from
-        first to second frame alone, [B, 6, X / 2, Y / 2].
-    """
-    differences = (keys[:, 1:] - keys[:, :-1]) * 3
-    middle = image_motion(keys[:, 1:2], keys[:, 2:3])
-    before, after = image_motion(keys[:, 0:1], keys[:, 1:2]), image_motion(keys[:, 2:3], keys[:, 3:4])
-    view = torch.cat((F.pixel_unshuffle(torch.cat((keys, differences), dim=1), 2), before, middle, after), dim=1)
-    return view, middle

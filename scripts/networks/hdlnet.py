@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import pad_to_multiple
-from .phase_synthesis import BEAT_TIMES, CYCLE_FRAMES, PhaseSynthesis
+from .blocks import CYCLE_FRAMES, pad_to_multiple
+from .motion import gap_view
+from .phase_synthesis import BEAT_TIMES, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 
 BLOCKS = 8
@@ -25,9 +26,11 @@ def normalisation(image: Tensor) -> Tensor:
         [N, 1, 1, 1] float, positive.
     """
     dims = (1, 2, 3)
-    rms = image.square().mean(dims, keepdim=True).sqrt()
-    rms = torch.minimum(image, 2 * rms).square().mean(dims, keepdim=True).sqrt()
-    return rms.clamp_min(1e-6)
+    # In float64, so that every engine divides by the same number.
+    exact = image.double()
+    rms = exact.square().mean(dims, keepdim=True).sqrt()
+    rms = torch.minimum(exact, 2 * rms).square().mean(dims, keepdim=True).sqrt()
+    return rms.clamp_min(1e-6).to(image.dtype)
 
 
 def wrap(index: Tensor, frames: int, cyclic: Tensor) -> Tensor:
@@ -175,7 +178,7 @@ class HDLNet(nn.Module):
         self.upsampling_factor = upsampling_factor
         self.cyclic = cyclic
         self.interpolation = TemporalInterpolation(widths, features)
-        self.synthesis = PhaseSynthesis(widths, features, features + 6)
+        self.synthesis = PhaseSynthesis(widths, features, features)
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the three-module graph.
@@ -221,22 +224,23 @@ class HDLNet(nn.Module):
         keys = frames[:, neighbours(t, cyclic)].flatten(0, 1)
         gap = torch.ones_like(keys[:, 0, 0, 0]) / t
         cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
-        seen = self.interpolation.encode(keys, gap)
-        moving = self.synthesis.encode(keys, seen, cycle, gap)
+        view, motions = gap_view(keys)
+        seen = self.interpolation.encode(view, cycle, gap)
+        moving = self.synthesis.encode(view, seen, cycle, gap)
 
-        _, logits, _ = self.interpolation.decode(keys, seen, torch.zeros_like(gap), gap)
+        _, logits, _ = self.interpolation.decode(keys, seen, motions, torch.zeros_like(gap), gap)
         logits = logits.unflatten(0, (n, t))
         window = heart_window(torch.softmax(logits, dim=2)[:, :, 1:].sum(2))
         beat = describe_beat(steady_areas(logits, window), cyclic).flatten(0, 1)
         elsewhere = repeat(1 - window, t * f)
 
         tau = fractions.unsqueeze(0).expand(n * t, -1).flatten()
-        keys, gap = repeat(keys, f), repeat(gap, f)
-        magnitude, logits, motion = self.interpolation.decode(keys, repeat(seen, f), tau, gap)
+        keys, gap, motions = repeat(keys, f), repeat(gap, f), repeat(motions, f)
+        magnitude, logits, motion = self.interpolation.decode(keys, repeat(seen, f), motions, tau, gap)
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + elsewhere * background.unsqueeze(-1).unsqueeze(-1)
         velocity, tissue = self.synthesis.decode(
-            repeat(moving, f), magnitude, logits, motion, tau, gap, repeat(beat, f)
+            repeat(moving, f), motions, magnitude, logits, motion, tau, gap, repeat(beat, f)
         )
 
         blocks = torch.cat(

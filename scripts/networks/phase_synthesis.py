@@ -4,13 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import GAP_CHANNELS, ConvPair, Trunk, gap_view, initialise, modulate, time_in_gap
+from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate, time_in_gap
+from .motion import VIEW_CHANNELS, path
 
 PIXEL_CM = 0.15
 """In-plane pixel size that the network works at, cm."""
-
-CYCLE_FRAMES = 8
-"""Frames of the whole cycle, starting at the gap, that the network sees coarsely."""
 
 BEAT_TIMES = 12
 """Times of the whole cycle, starting at the gap, at which the ventricle's size is told."""
@@ -40,6 +38,22 @@ class BeatPrior(nn.Module):
             nn.SiLU(),
         )
         self.curves = nn.Linear(channels, 3)
+
+    def mean_curves(self, gap: Tensor, beat: Tensor, times: int = 8) -> Tensor:
+        """Averages the wall's mean velocities over a gap.
+
+        Args:
+            gap: [B] float, as in ``forward``.
+            beat: [B, 34] float, as in ``forward``.
+            times: how many times of the gap.
+
+        Returns:
+            [B, 3] float, cm/s at RR = 1000 ms.
+        """
+        tau = ((torch.arange(times, device=gap.device) + 0.5) / times).expand(gap.shape[0], -1)
+        repeated = beat.unsqueeze(1).expand(-1, times, -1).flatten(0, 1)
+        gaps = gap.unsqueeze(1).expand(-1, times).flatten()
+        return self.forward(tau.flatten(), gaps, repeated)[1].unflatten(0, (gap.shape[0], times)).mean(1)
 
     def forward(self, tau: Tensor, gap: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
         """Describes times in a beat.
@@ -84,9 +98,9 @@ class PhaseSynthesis(nn.Module):
 
     A trunk sees the acquired frames around a gap, the interpolation's view of the same gap, and the whole cycle at
     an eighth of the resolution. For every time in the gap a small head turns its features, the magnitude, the
-    segmentation and the motion at that time into three velocities, as a difference from what a ventricle of such a
-    beat usually does. In the plane the network thinks in pixels a gap, which is what an image can show; the length
-    of the gap turns that into cm/s.
+    segmentation and the motion at that time into three velocities: in the plane as a difference from the path that is
+    plain to see, along the axis from what a ventricle of such a beat usually does. In the plane the network thinks in
+    pixels a gap, which is what an image can show; the length of the gap turns that into cm/s.
 
     Source: module (b) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897: the foreground of the
     foreground-background scheme. The background of a phase image is drawn where one is written.
@@ -105,9 +119,9 @@ class PhaseSynthesis(nn.Module):
     ) -> None:
         super().__init__()
         self.pixel_cm = PIXEL_CM
-        self.trunk = Trunk(GAP_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
+        self.trunk = Trunk(VIEW_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
         self.beat = BeatPrior()
-        self.head_in = nn.Conv2d(features + 6 + 4 + 4 + 2 + 3, features, 3, 1, 1)
+        self.head_in = nn.Conv2d(features + 4 + 4 + 2 + 3 + 2 + 2, features, 3, 1, 1)
         self.head_beat = nn.Linear(128, 2 * features)
         self.head_body = ConvPair(features, features)
         self.velocity_out = nn.Conv2d(features, 3, 3, 1, 1)
@@ -115,25 +129,24 @@ class PhaseSynthesis(nn.Module):
         initialise(self)
         nn.init.normal_(self.velocity_out.weight, std=1e-3)
 
-    def encode(self, keys: Tensor, interpolation: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
+    def encode(self, view: Tensor, interpolation: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
         """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
-            keys: [B, 4, X, Y] float, normalised magnitude, as in ``TemporalInterpolation.encode``.
+            view: [B, 46, X / 2, Y / 2] float, from ``gap_view``.
             interpolation: [B, C, X / 2, Y / 2] float, features of ``TemporalInterpolation.encode``.
             cycle: [B, 8, X / 8, Y / 8] float, magnitude at eighths of the cycle, counted from the gap's first frame.
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features + 6, X / 2, Y / 2] float, the trunk's features and the motion that is plain to see.
+            [B, features, X / 2, Y / 2] float.
         """
-        view, motion = gap_view(keys)
-        features = self.trunk(torch.cat((view, interpolation.to(view.dtype)), dim=1), gap, cycle)
-        return torch.cat((features, (motion / 2).to(features.dtype)), dim=1)
+        return self.trunk(torch.cat((view, interpolation.to(view.dtype)), dim=1), gap, cycle)
 
     def decode(
         self,
         features: Tensor,
+        motions: Tensor,
         magnitude: Tensor,
         logits: Tensor,
         motion: Tensor,
@@ -144,7 +157,8 @@ class PhaseSynthesis(nn.Module):
         """Makes the velocities at one time in the gap.
 
         Args:
-            features: [B, features + 6, X / 2, Y / 2] float, from ``encode``.
+            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            motions: [B, 6, X / 2, Y / 2] float, from ``gap_view``.
             magnitude: [B, 1, X, Y] float, the frame at this time.
             logits: [B, 3, X, Y] float, its segmentation.
             motion: [B, 4, X / 2, Y / 2] float, its motion, pixels a gap; all three from
@@ -160,11 +174,14 @@ class PhaseSynthesis(nn.Module):
         labels = F.avg_pool2d(torch.softmax(logits, dim=1)[:, 1:], 2)
         described, curves = self.beat(tau, gap, beat)
         usual = around_centroid(labels[:, :1], curves)
-        parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4)
+        # A motion over the whole gap hides how it is spread over it; the usual beat tells.
+        swing = around_centroid(labels[:, :1], curves - self.beat.mean_curves(gap, beat))[:, :2]
+        scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+        _, seen = path(motions, tau, gap)
+        parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4, swing / 4, seen / 4)
         h = torch.cat((features, torch.cat(parts, dim=1).to(features.dtype)), dim=1)
         h = self.head_body(F.leaky_relu(modulate(self.head_in(h), self.head_beat(described)), 0.1))
         out = self.velocity_out(h).float()
-        scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
-        velocity = usual + torch.cat((out[:, :2] * scale, out[:, 2:] * 4), dim=1)
+        velocity = torch.cat(((seen + out[:, :2]) * scale, usual[:, 2:] + out[:, 2:] * 4), dim=1)
         velocity = F.interpolate(velocity, scale_factor=2.0, mode="bilinear", align_corners=False)
         return velocity, F.pixel_shuffle(self.tissue_out(h).float(), 2)

@@ -4,15 +4,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import GAP_CHANNELS, ConvPair, TimeModulation, Trunk, gap_view, initialise, warp
+from .blocks import CYCLE_FRAMES, ConvPair, TimeModulation, Trunk, initialise
+from .motion import VIEW_CHANNELS, path, warp
 
 
 class TemporalInterpolation(nn.Module):
     """Motion-compensated frame interpolation and segmentation of the left ventricle.
 
-    A trunk sees four acquired frames of a gap (two on each side, so acceleration is visible) once. For every time
-    in the gap a small head turns its features into two motion fields, carries both neighbouring frames along them,
-    and refines and segments what arrives. Motion vanishes at the acquired frames by construction.
+    A trunk sees four acquired frames of a gap (two on each side, so acceleration is visible) once, and the whole cycle
+    at an eighth of the resolution, where the heart is what beats. For every time in the gap a small head turns its
+    features into two motion fields, as a difference from the path that is plain to see, carries both neighbouring
+    frames along them, and refines and segments what arrives. Motion vanishes at the acquired frames by construction.
 
     Source: module (a) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897, with motion compensation after
     Jiang et al., CVPR 2018 (Super SloMo).
@@ -24,8 +26,8 @@ class TemporalInterpolation(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 96, 112), features: int = 32) -> None:
         super().__init__()
-        self.trunk = Trunk(GAP_CHANNELS, widths, features)
-        self.motion_in = nn.Conv2d(features + 6, features, 3, 1, 1)
+        self.trunk = Trunk(VIEW_CHANNELS, widths, features, CYCLE_FRAMES)
+        self.motion_in = nn.Conv2d(features + 4, features, 3, 1, 1)
         self.motion_time = TimeModulation(features)
         self.motion_out = nn.Conv2d(features, 4, 3, 1, 1)
         self.image_in = nn.Conv2d(features + 8, features, 3, 1, 1)
@@ -36,27 +38,28 @@ class TemporalInterpolation(nn.Module):
         for layer in (self.motion_out, self.image_out):
             nn.init.normal_(layer.weight, std=1e-3)
 
-    def encode(self, keys: Tensor, gap: Tensor) -> Tensor:
-        """Looks at the acquired frames around a gap.
+    def encode(self, view: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
+        """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
-            keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+            view: [B, 46, X / 2, Y / 2] float, from ``gap_view``.
+            cycle: [B, 8, X / 8, Y / 8] float, magnitude at eighths of the cycle, counted from the gap's first frame.
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features + 6, X / 2, Y / 2] float, the trunk's features and the motion that is plain to see.
+            [B, features, X / 2, Y / 2] float.
         """
-        view, motion = gap_view(keys)
-        no_context = torch.zeros_like(view[:, :1, ::4, ::4])
-        features = self.trunk(view, gap, no_context)
-        return torch.cat((features, (motion / 2).to(features.dtype)), dim=1)
+        return self.trunk(view, gap, cycle)
 
-    def decode(self, keys: Tensor, features: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def decode(
+        self, keys: Tensor, features: Tensor, motions: Tensor, tau: Tensor, gap: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Makes a frame at one time in the gap.
 
         Args:
-            keys: [B, 4, X, Y] float, as in ``encode``.
-            features: [B, features + 6, X / 2, Y / 2] float, from ``encode``.
+            keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            motions: [B, 6, X / 2, Y / 2] float, from ``gap_view``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
 
@@ -65,8 +68,10 @@ class TemporalInterpolation(nn.Module):
             myocardium, blood pool); motion [B, 4, X / 2, Y / 2] in pixels a gap: along X and Y to the first frame
             (times tau) and to the second one (times 1 - tau). float32.
         """
-        h = F.leaky_relu(self.motion_time(self.motion_in(features), tau, gap), 0.1)
-        motion = self.motion_out(h).float() * 8
+        seen, _ = path(motions, tau, gap)
+        h = torch.cat((features, (seen / 4).to(features.dtype)), dim=1)
+        h = F.leaky_relu(self.motion_time(self.motion_in(h), tau, gap), 0.1)
+        motion = seen + self.motion_out(h).float() * 4
         full = F.interpolate(motion, scale_factor=2.0, mode="bilinear", align_corners=False)
         time = tau.float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         first = warp(keys[:, 1:2], full[:, :2] * time)

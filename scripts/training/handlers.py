@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.distributed as distributed
 from ignite.engine import Engine
 from ignite.metrics import Average
 from monai.engines import IterationEvents
@@ -70,6 +71,33 @@ class ClipGradients:
     def __call__(self, _: Engine) -> None:
         """Clips."""
         nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+
+
+class AverageGradients:
+    """Averages a network's gradients over all processes after every backward pass, so that they step as one.
+
+    DistributedDataParallel would do it for one forward and backward pass a step; an adversarial step has more.
+
+    Args:
+        network: whose gradients.
+        event: event of the trainer after the backward pass.
+    """
+
+    def __init__(self, network: nn.Module, event: object = IterationEvents.BACKWARD_COMPLETED) -> None:
+        self.network, self.event = network, event
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer, before what reads the gradients."""
+        engine.add_event_handler(self.event, self)
+
+    def __call__(self, _: Engine) -> None:
+        """Averages: one message for the whole network."""
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        distributed.all_reduce(flat)
+        parts = (flat / distributed.get_world_size()).split([g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
 
 def interpolation_gain(output: list[dict] | dict) -> Tensor:

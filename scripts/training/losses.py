@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scripts.networks import VelocityAssessment
-from scripts.networks.blocks import warp
+from scripts.networks.motion import warp
 from scripts.networks.phase_synthesis import PIXEL_CM
 
 from .sunnybrook import NOT_POOL, UNKNOWN

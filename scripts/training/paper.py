@@ -11,6 +11,7 @@ from scripts.networks.hdlnet import repeat
 from scripts.networks.r2unet import R2UHDL, VENC
 
 from .losses import region, segmentation_loss
+from .sources import Source
 from .windows import Windows
 
 
@@ -107,9 +108,7 @@ class NeighbourWindows(Windows):
     ``gap`` the time from before to after as a share of the cycle.
     """
 
-    def __getitem__(self, _: int) -> dict[str, Tensor]:
-        """Draws a sample."""
-        source = self.sources[self._integer(0, len(self.sources))]
+    def _draw(self, source: Source) -> dict[str, Tensor]:
         frames = source.magnitude.shape[0]
         step = self._integer(1, max(2, frames // 16 + 1))  # from neighbours of about 54 a cycle to those of 18
         now = source.labelled[self._integer(0, len(source.labelled))]

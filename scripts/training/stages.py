@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from scripts.networks import HDLNet
 from scripts.networks.hdlnet import repeat
+from scripts.networks.motion import gap_view
 
 
 def prepare_batch(
@@ -35,10 +36,11 @@ class InterpolationStage(nn.Module):
         keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
         count = tau.shape[1]
         with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
-            features = self.module.encode(keys.contiguous(memory_format=torch.channels_last), gap)
-            keys, gap = repeat(keys, count), repeat(gap, count)
+            view, motions = gap_view(keys)
+            features = self.module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
+            keys, gap, motions = repeat(keys, count), repeat(gap, count), repeat(motions, count)
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            magnitude, logits, motion = self.module.decode(keys, features, tau.flatten(), gap)
+            magnitude, logits, motion = self.module.decode(keys, features, motions, tau.flatten(), gap)
         return {"magnitude": magnitude.float(), "logits": logits.float(), "motion": motion.float()}
 
 
@@ -72,12 +74,18 @@ class SynthesisStage(nn.Module):
         with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             times, gaps, beat = tau.flatten(), repeat(gap, count), repeat(batch["beat"], count)
             with torch.no_grad():
-                seen = self.interpolation.encode(keys.contiguous(memory_format=torch.channels_last), gap)
+                view, motions = gap_view(keys)
+                seen = self.interpolation.encode(
+                    view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap
+                )
                 repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
-                magnitude, logits, motion = self.interpolation.decode(repeat(keys, count), repeated, times, gaps)
-            features = self.module.encode(keys, seen, batch["cycle"], gap)
+                motions = repeat(motions, count)
+                magnitude, logits, motion = self.interpolation.decode(
+                    repeat(keys, count), repeated, motions, times, gaps
+                )
+            features = self.module.encode(view, seen, batch["cycle"], gap)
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            velocity, tissue = self.module.decode(features, magnitude, logits, motion, times, gaps, beat)
+            velocity, tissue = self.module.decode(features, motions, magnitude, logits, motion, times, gaps, beat)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
         parts = (velocity, tissue, magnitude, known, ventricle, logits)

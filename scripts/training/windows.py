@@ -1,139 +1,26 @@
 """Training samples: four acquired frames around a gap, and the truth at some times in it."""
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from ignite.engine import Engine, Events
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from scripts.networks import HDLNet
-from scripts.networks.blocks import pad_to_multiple, warp
-from scripts.networks.hdlnet import describe_beat, neighbours, normalisation
+from scripts.networks.blocks import CYCLE_FRAMES
+from scripts.networks.hdlnet import describe_beat
+from scripts.networks.motion import warp
 from scripts.networks.phase_synthesis import PIXEL_CM
-from scripts.phantom.animate import animate
-from scripts.phantom.cine import image_cines
 from scripts.phantom.scanner import add_noise
 
 from .beats import segmented_badly
-from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
+from .sources import HEARTS, Source, phantom_sources, segmented_areas
+from .sunnybrook import NOT_POOL, UNKNOWN
 
 TARGETS = 3
 """Times of a gap that a sample asks for: an acquired frame and two between."""
-
-CYCLE = 8
-"""Times of the whole cycle, as in ``PhaseSynthesis``."""
-
-
-@dataclass
-class Source:
-    """A slice cine that samples are cut from.
-
-    Attributes:
-        magnitude: [T, X, Y] float16, noise-free where known.
-        noise: standard deviation of each channel to add, 0 for real cine, in the unit of ``magnitude``.
-        labels: [T, X, Y] uint8: 0 background, 1 myocardium, 2 pool, NOT_POOL, UNKNOWN.
-        velocity: [3, T, X, Y] float16, cm/s at RR = 1000 ms; None where unknown.
-        wall: [T, X, Y] bool, the wall that moves by ``velocity``; None where unknown.
-        labelled: frames that carry labels.
-        areas: [T, 2] float, area of the pool and of the whole ventricle, pixels, zero where unknown.
-    """
-
-    magnitude: Tensor
-    noise: float
-    labels: Tensor
-    velocity: Tensor | None
-    wall: Tensor | None
-    labelled: list[int]
-    areas: Tensor
-
-
-def phantom_sources(count: int, seed: int, size: int) -> list[Source]:
-    """Images ``count`` phantom slices of 48, 54 or 60 frames and ``size`` x ``size`` pixels."""
-    generator = torch.Generator().manual_seed(seed)
-    sources = []
-    for k in tqdm(range(count), desc="phantom", mininterval=5):
-        cine = image_cines(generator, 1, (48, 54, 60)[k % 3], size)
-        sources.append(_source(cine.magnitude, cine.labels, cine.velocity, float(cine.scanner.noise)))
-    return sources
-
-
-def _source(magnitude: Tensor, labels: Tensor, velocity: Tensor, noise: float) -> Source:
-    frames = list(range(magnitude.shape[1]))
-    wall = labels[0] == 1
-    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]))
-
-
-def areas(labels: Tensor) -> Tensor:
-    """Measures the ventricle: [T, X, Y] uint8 labels to [T, 2] float, pixels, of the pool and of pool and wall."""
-    return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
-
-
-@torch.no_grad()
-def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
-    """Measures the ventricle where no label tells its size: on real frames, as the network segments them.
-
-    Args:
-        sources: slice cines; those of patients are changed in place.
-        network: a network that has learnt to segment.
-
-    Returns:
-        The same sources.
-    """
-    module, cyclic = network.interpolation, torch.ones(1, dtype=torch.int64)
-    for source in {id(s): s for s in sources if s.velocity is None}.values():
-        frames = pad_to_multiple(source.magnitude[None].float())
-        frames = frames / normalisation(frames)
-        keys = frames[0][neighbours(frames.shape[1], cyclic)]
-        gap = torch.full((len(keys),), 1 / max(len(keys), 9))
-        logits = module.decode(keys, module.encode(keys, gap), torch.zeros_like(gap), gap)[1]
-        source.areas = areas(logits.argmax(1))
-    return sources
-
-
-def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) -> list[Source]:
-    """Sets ``count`` real end-diastolic pictures in motion; ``slices`` are real slices with contours."""
-    generator = torch.Generator().manual_seed(seed)
-    pictures = []
-    for item in slices:
-        frame = max(item.labels, key=lambda f: int((item.labels[f] == 2).sum()))
-        if int((item.labels[frame] == 2).sum()) >= 60:
-            pictures.append((item.frames[frame], item.labels[frame]))
-    sources = []
-    for k in tqdm(range(count if pictures else 0), desc="animated", mininterval=5):
-        picture, label = pictures[k % len(pictures)]
-        outer = None if (label == NOT_POOL).any() else label > 0
-        cine = animate(generator, picture, label == 2, outer, 48, size)
-        # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
-        labels = cine.labels if outer is not None else torch.where(cine.labels == 2, 2, NOT_POOL).to(torch.uint8)
-        source = _source(cine.magnitude, labels, cine.velocity, float(cine.scanner.noise))
-        source.wall, source.areas = cine.labels[0] == 1, areas(cine.labels[0])
-        sources.append(source)
-    return sources
-
-
-def real_sources(slices: list[RealSlice]) -> list[Source]:
-    """Turns real slices into sources; a pair of frames becomes two still cines."""
-    sources = []
-    for item in slices:
-        if item.cyclic:
-            labels = torch.full(item.frames.shape, UNKNOWN, dtype=torch.uint8)
-            for frame, label in item.labels.items():
-                labels[frame] = label
-            size = torch.zeros(len(labels), 2)
-            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels), size))
-            continue
-        for frame, label in item.labels.items():
-            still = _unit(item.frames[frame][None]).half()
-            sources.append(Source(still, 0.01, label[None], None, None, [0], torch.zeros(1, 2)))
-    return sources
-
-
-def _unit(frames: Tensor) -> Tensor:
-    return frames / frames.float().square().mean().sqrt().clamp_min(1e-3)
 
 
 def turn_vectors(field: Tensor, turns: int) -> Tensor:
@@ -182,21 +69,21 @@ def displacements(velocity: Tensor, targets: list[int], frames: int) -> Tensor:
 
 
 class Windows(Dataset):
-    """Random windows of a list of sources; each read is a new draw.
+    """Random windows of a list of sources; ``epoch`` and a sample's number decide its draw, whoever reads it.
 
     Args:
         sources: slice cines.
         size: pixels along each side of a sample.
         length: samples an epoch.
-        cycle: whether samples carry the whole cycle at an eighth of the resolution (the synthesis needs it).
+        velocities: whether samples carry what the synthesis learns from.
         seed: seed of the draws.
     """
 
-    def __init__(self, sources: list[Source], size: int, length: int, cycle: bool = False, seed: int = 0) -> None:
+    def __init__(self, sources: list[Source], size: int, length: int, velocities: bool = False, seed: int = 0) -> None:
         if not sources:
             raise ValueError("sources: expected at least one slice cine, found none")
-        self.sources, self.size, self.length, self.cycle = sources, size, length, cycle
-        self.generator = torch.Generator().manual_seed(seed)
+        self.sources, self.size, self.length, self.velocities = sources, size, length, velocities
+        self.seed, self.epoch, self.generator = seed, 0, torch.Generator()
 
     def __len__(self) -> int:
         return self.length
@@ -207,20 +94,28 @@ class Windows(Dataset):
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand(1, generator=self.generator))
 
-    def __getitem__(self, _: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Draws a sample.
+
+        Args:
+            index: its number within the epoch.
 
         Returns:
             A dictionary: keys [4, X, Y], the acquired frames; gap [], as a share of the cycle; tau [K];
-            magnitude [K, X, Y]; label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels
-            (NaN where unknown); noise [], standard deviation of the noise (0 where unknown); real [], 1 where the
-            frames are a patient's own. With ``cycle`` also cycle [8, X / 8, Y / 8], beat [34], velocity [K, 3, X, Y],
-            cm/s at RR = 1000 ms (NaN where unknown), and wall [K, X, Y] bool, the wall that moves so.
+            cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y]; label [K, X, Y] uint8; motion
+            [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown); noise [], standard deviation of
+            the noise (0 where unknown); real [], 1 where the frames are a patient's own. With ``velocities`` also beat
+            [34], velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN where unknown), and wall [K, X, Y] bool, the wall
+            that moves so.
         """
-        source = self.sources[self._integer(0, len(self.sources))]
+        self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
+        return self._draw(self.sources[self._integer(0, len(self.sources))])
+
+    def _draw(self, source: Source) -> dict[str, Tensor]:
         frames = source.magnitude.shape[0]
-        if frames == 1:
-            return self._cut(source, [0] * 4, [0, 0, 0], [0.0, 0.5, 1.0], 1 / 9, [0] * CYCLE)
+        if source.still:
+            # A patient's cycle, as far as two pictures tell of it, or a cine that stands still.
+            return self._cut(source, [0] * 4, [0, 0, 0], [0.0, 0.5, 1.0], 1 / 9, [0] + [self._integer(0, 2)] * 7)
         gaps = [g for g in (1, 2, 3, 4, 5, 6, 8) if frames // g >= 3 and (frames % g == 0 or frames == 20)]
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         weights = torch.tensor([3.0 if g * 9 == frames or g == 6 or frames == 20 else 1.0 for g in gaps])
@@ -233,21 +128,21 @@ class Windows(Dataset):
         else:
             start = self._integer(0, frames)
         at = [self._integer(0, 2) * gap, inside[0], inside[1]]
-        if self.cycle and source.velocity is None:
+        if self.velocities and source.velocity is None:
             # Neighbouring frames, for the consistency of motion.
             at[1:] = [inside[1], inside[1] + 1]
         index = [start - reach * gap, start, start + gap, start + gap * (1 + reach)]
         count = frames / gap
-        cycle = [start + round(k * count / CYCLE) * gap for k in range(CYCLE)]
+        cycle = [start + round(k * count / CYCLE_FRAMES) * gap for k in range(CYCLE_FRAMES)]
         return self._cut(source, index, [start + a for a in at], [a / gap for a in at], gap / frames, cycle)
 
     def _cut(
         self, source: Source, keys: list[int], targets: list[int], tau: list[float], gap: float, cycle: list[int]
     ) -> dict[str, Tensor]:
         frames = source.magnitude.shape[0]
-        wanted = [k % frames for k in keys + targets + cycle * self.cycle]
+        wanted = [k % frames for k in keys + targets + cycle]
         images = source.magnitude[wanted].float()
-        labels = source.labels[[t % frames for t in targets]]
+        labels = source.labels[[t % len(source.labels) for t in targets]]
         count = len(targets)
         wall = torch.zeros((count, self.size, self.size), dtype=torch.bool)
         velocity = torch.full((count, 3, self.size, self.size), torch.nan)
@@ -267,21 +162,26 @@ class Windows(Dataset):
         noisy = images
         if source.noise > 0:
             noisy = add_noise(images, torch.tensor(source.noise), self.generator)
+        coarse = F.avg_pool2d(noisy[None, 4 + count :], 8)[0]
+        if source.still:
+            # From this picture to the other one and back.
+            weight = torch.sin(torch.arange(CYCLE_FRAMES) * math.pi / CYCLE_FRAMES)[:, None, None] ** 2
+            coarse = coarse[:1] + weight * (coarse[-1:] - coarse[:1])
         scale = noisy[:4].square().mean().sqrt().clamp_min(1e-3) * math.exp(0.3 * float(self._normal()))
         sample = {
             "keys": noisy[:4] / scale,
-            "magnitude": images[4 : 4 + len(targets)] / scale,
+            "cycle": coarse / scale,
+            "magnitude": images[4 : 4 + count] / scale,
             "gap": torch.tensor(gap),
             "tau": torch.tensor(tau),
             "label": labels,
             "motion": motion,
             "noise": torch.tensor(source.noise if source.velocity is not None else 0.0) / scale,
-            "real": torch.tensor(float(source.velocity is None and frames > 1)),
+            "real": torch.tensor(float(source.velocity is None and not source.still)),
         }
-        if self.cycle:
+        if self.velocities:
             sample["wall"] = wall
             sample["beat"] = self._beat(source.areas, keys[1], round(1 / gap), gap * frames)
-            sample["cycle"] = F.avg_pool2d(noisy[None, 4 + len(targets) :], 8)[0] / scale
             sample["velocity"] = velocity
         return sample
 
@@ -328,26 +228,31 @@ class Windows(Dataset):
         return images * torch.exp(2 * shade), labels
 
 
-def training_sources(root: str | Path | None, phantoms: int, animated: int, seed: int, size: int) -> list[Source]:
-    """Gathers what the shipped weights are trained on.
+class FreshSlices:
+    """Replaces some phantom slices after every epoch and draws anew, so that no epoch repeats another.
 
     Args:
-        root: folder ``sunnybrook``; None trains on the phantom alone.
-        phantoms: number of phantom slices.
-        animated: number of real pictures set in motion.
+        windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
+        phantoms: how many these are.
+        count: how many to replace each epoch.
         seed: seed of the phantom.
-        size: pixels along each side of the sources.
-
-    Returns:
-        Sources; real cine and still pictures are repeated so that they make up about 40 % of the samples.
+        network: measures the ventricles as ``segmented_areas`` does; None leaves their true size.
     """
-    sources = phantom_sources(phantoms, seed, size)
-    if root is None:
-        return sources
-    cines = [s for s in load_cines(Path(root)) if s.patient not in HELD_OUT]
-    pairs = [s for s in load_pairs(Path(root)) if s.patient not in HELD_OUT]
-    sources += animated_sources(cines + pairs, animated, seed + 1, size)
-    moving, still = real_sources(cines), real_sources(pairs)
-    known = [s for s in moving if any((s.labels[f] < NOT_POOL).any() for f in s.labelled)]
-    sources += moving * round(0.3 * len(sources) / max(len(moving), 1)) + known * 2
-    return sources + still * max(1, round(0.2 * phantoms / max(len(still), 1)))
+
+    def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
+        self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Replaces slices, oldest first."""
+        epoch = engine.state.epoch
+        self.windows.epoch = epoch
+        size = self.windows.sources[0].magnitude.shape[-1]
+        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
+        if self.network is not None:
+            segmented_areas(fresh, self.network)
+        for k, source in enumerate(fresh):
+            self.windows.sources[((epoch - 1) * self.count + k) % self.phantoms] = source

@@ -6,7 +6,8 @@ from monai.bundle import ConfigParser
 
 from scripts.networks.r2unet import R2UHDL
 from scripts.training import paper
-from scripts.training.windows import Windows, phantom_sources
+from scripts.training.sources import phantom_sources
+from scripts.training.windows import Windows
 
 WIDTHS = (4, 4, 6, 6, 8)
 
@@ -25,9 +26,9 @@ def batch_of(dataset, count=3):
 def test_neighbours_are_around_the_frame_whose_velocity_is_asked(sources):
     source = sources[0]
     source.noise = 0.0
-    windows = paper.NeighbourWindows([source], 48, 10, cycle=True, seed=1)
-    for _ in range(5):
-        sample = windows[0]
+    windows = paper.NeighbourWindows([source], 48, 10, velocities=True, seed=1)
+    for draw in range(5):
+        sample = windows[draw]
         now, before, after, again = sample["keys"]
         assert torch.allclose(now, again)
         assert torch.allclose(now, sample["magnitude"][0], atol=1e-6)
@@ -46,7 +47,7 @@ def test_a_few_steps_reduce_the_loss(sources, part):
         stage, loss, data = paper.PaperInterpolationStage, paper.PaperInterpolationLoss(), Windows(sources, 48, 9)
     else:
         stage, loss = paper.PaperSynthesisStage, paper.PaperSynthesisLoss()
-        data = paper.NeighbourWindows(sources, 48, 9, cycle=True)
+        data = paper.NeighbourWindows(sources, 48, 9, velocities=True)
     learner, batch = stage(network, half_precision=False), batch_of(data)
     optimizer = torch.optim.Adam(learner.parameters(), 0.01)
     values = []
@@ -75,7 +76,7 @@ def test_half_of_the_samples_learn_without_masks():
 
 
 def test_a_perfect_velocity_costs_nothing_but_the_mask(sources):
-    batch = batch_of(paper.NeighbourWindows(sources, 48, 9, cycle=True))
+    batch = batch_of(paper.NeighbourWindows(sources, 48, 9, velocities=True))
     signal = (batch["magnitude"] > 3 * batch["noise"][:, None, None, None]).float()
     pairs = torch.cat((batch["velocity"][:, 0], 40 * signal - 20, batch["magnitude"], torch.ones_like(signal)), dim=1)
     assert float(paper.PaperSynthesisLoss()(pairs, batch)) == pytest.approx(0, abs=1e-4)
@@ -91,7 +92,7 @@ def test_the_configs_train_and_stop_in_time(root, tmp_path, monkeypatch):
     small = {
         "widths": list(WIDTHS), "max_epochs": 2, "epoch_length": 2, "batch_size": 2, "size": 48, "phantoms": 2,
         "animated": 0, "dataset_dir": "", "real_dir": None, "train#dataloader#num_workers": 0,
-        "train#dataloader#persistent_workers": False, "validate#sources": "$windows.phantom_sources(1, 3, @size + 16)",
+        "fresh": 1, "validate#sources": "$sources.phantom_sources(1, 3, @size + 16)",
         "weights": str(tmp_path / "model.pt"), "limit_seconds": 60,
     }  # fmt: skip
     start = ""

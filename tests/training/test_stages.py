@@ -7,13 +7,14 @@ from torch.utils.data import default_collate
 from scripts.networks import HDLNet
 from scripts.training.handlers import start_from
 from scripts.training.losses import SynthesisLoss
+from scripts.training.sources import phantom_sources
 from scripts.training.stages import SynthesisStage
-from scripts.training.windows import Windows, phantom_sources
+from scripts.training.windows import Windows
 
 
 @pytest.fixture(scope="module")
 def batch():
-    windows = Windows(phantom_sources(2, 11, 64), 48, 2, cycle=True)
+    windows = Windows(phantom_sources(2, 11, 64), 48, 2, velocities=True)
     return default_collate([windows[k] for k in range(2)])
 
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from ignite.engine import Engine
 
-from scripts.networks.blocks import warp
+from scripts.networks.motion import warp
 from scripts.phantom.animate import animate, contour_radius
 from scripts.training.losses import region
-from scripts.training.windows import Windows, displacements, phantom_sources, turn_vectors
+from scripts.training.sources import Source, phantom_sources
+from scripts.training.windows import FreshSlices, Windows, displacements, turn_vectors
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +17,7 @@ def sources():
 
 
 def test_samples_have_the_shapes_that_the_stages_read(sources):
-    sample = Windows(sources, 48, 4, cycle=True)[0]
+    sample = Windows(sources, 48, 4, velocities=True)[0]
     assert sample["keys"].shape == (4, 48, 48)
     assert sample["cycle"].shape == (8, 6, 6)
     assert sample["magnitude"].shape == sample["label"].shape == (3, 48, 48)
@@ -27,7 +29,40 @@ def test_samples_have_the_shapes_that_the_stages_read(sources):
 
 def test_the_same_seed_draws_the_same_samples(sources):
     first, second = (Windows(sources, 48, 4, seed=3) for _ in range(2))
-    assert all(torch.equal(first[k]["keys"], second[k]["keys"]) for k in range(3))
+    assert all(torch.equal(first[k]["keys"], second[k]["keys"]) for k in (2, 0, 1))
+
+
+def test_another_epoch_or_number_draws_another_sample(sources):
+    windows = Windows(sources, 48, 4)
+    first, other = windows[0]["keys"], windows[1]["keys"]
+    windows.epoch = 1
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, windows[0]["keys"])
+
+
+def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
+    both = torch.stack((torch.zeros(64, 64), torch.ones(64, 64))).half()
+    label = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    windows = Windows([Source(both + 1, 0.0, label, None, None, [0], torch.zeros(1, 2), still=True)], 48, 20)
+    samples = [windows[k] for k in range(20)]
+    assert all(torch.equal(s["keys"], s["keys"][:1].expand(4, -1, -1)) for s in samples)
+    ratios = [float(s["cycle"][4].mean() / s["cycle"][0].mean()) for s in samples]
+    assert any(r == pytest.approx(1) for r in ratios)  # stands still
+    assert any(r > 1.2 for r in ratios)  # half a cycle later it is the other picture
+
+
+def test_slices_are_replaced_oldest_first():
+    windows = Windows(phantom_sources(3, 11, 48), 48, 4)
+    before = list(windows.sources)
+    fresh, trainer = FreshSlices(windows, 3, 2, seed=0), Engine(lambda *_: None)
+    fresh.attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert windows.sources[2] is before[2]
+    assert not any(a is b for a, b in zip(windows.sources[:2], before[:2], strict=True))
+    assert windows.epoch == 1
+    trainer.state.epoch = 2
+    fresh(trainer)
+    assert windows.sources[2] is not before[2]
 
 
 def test_true_motion_explains_the_frames_better_than_blending(sources):
@@ -36,8 +71,8 @@ def test_true_motion_explains_the_frames_better_than_blending(sources):
         source.noise = 0.0
     windows = Windows(sources, 48, 1, seed=1)
     blended = carried = 0.0
-    for _ in range(40):
-        sample = windows[0]
+    for draw in range(40):
+        sample = windows[draw]
         for k in range(1, 3):
             t, truth = float(sample["tau"][k]), sample["magnitude"][k]
             where = region(sample["label"][k][None, None])[0, 0] > 0

@@ -1,0 +1,176 @@
+"""Motion that is plain to see: between acquired frames, and along the paths that join it over four of them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+VIEW_CHANNELS = 46
+"""Channels of ``gap_view``."""
+
+
+def warp(image: Tensor, displacement: Tensor) -> Tensor:
+    """Samples an image at displaced positions, bilinearly; outside it the border's value is taken.
+
+    Args:
+        image: [B, C, X, Y] float.
+        displacement: [B, 2, X, Y] float, in pixels along X and Y: result(p) = image(p + displacement(p)).
+
+    Returns:
+        [B, C, X, Y] float64 if the image is, else float32.
+    """
+    image = image if image.dtype == torch.float64 else image.float()
+    displacement = displacement.to(image.dtype)
+    height, width = image.shape[-2], image.shape[-1]
+    # arange, not linspace: a linspace of a dynamic size does not survive the ONNX export.
+    rows = torch.arange(height, device=image.device, dtype=image.dtype).unsqueeze(1)
+    columns = torch.arange(width, device=image.device, dtype=image.dtype).unsqueeze(0)
+    x = (rows + displacement[:, 0]) / (height - 1) * 2 - 1
+    y = (columns + displacement[:, 1]) / (width - 1) * 2 - 1
+    grid = torch.stack((y, x), dim=-1)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+# ONNX Runtime pools and resizes no float64, so these three are written out.
+
+
+def halve(x: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels: [B, C, X, Y] to [B, C, X / 2, Y / 2]."""
+    x = x[:, :, ::2] + x[:, :, 1::2]
+    return (x[:, :, :, ::2] + x[:, :, :, 1::2]) / 4
+
+
+def double(x: Tensor) -> Tensor:
+    """Enlarges [B, C, X, Y] to [B, C, 2 X, 2 Y], bilinearly."""
+    x = F.pad(x, [1, 1, 1, 1], mode="replicate")
+    x = torch.stack((x[:, :, :-2] + 3 * x[:, :, 1:-1], 3 * x[:, :, 1:-1] + x[:, :, 2:]), dim=3).flatten(2, 3)
+    x = torch.stack((x[..., :-2] + 3 * x[..., 1:-1], 3 * x[..., 1:-1] + x[..., 2:]), dim=4).flatten(3, 4)
+    return x / 16
+
+
+def mean5(x: Tensor) -> Tensor:
+    """Means over 5 x 5 pixels of a field with a margin of two: [B, C, X + 4, Y + 4] to [B, C, X, Y]."""
+    x = x[:, :, :-4] + x[:, :, 1:-3] + x[:, :, 2:-2] + x[:, :, 3:-1] + x[:, :, 4:]
+    return (x[..., :-4] + x[..., 1:-3] + x[..., 2:-2] + x[..., 3:-1] + x[..., 4:]) / 25
+
+
+def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Takes one step towards the motion that makes two pictures meet half-way.
+
+    Least squares over a window of 5 x 5 pixels, then a mean over another.
+
+    Args:
+        motion: [B, 2, X, Y] float, displacement from the first to the second picture so far, pixels.
+        first: [B, 1, X, Y] float.
+        second: the same shape.
+
+    Returns:
+        Like ``motion``.
+    """
+    a, b = warp(first, -motion / 2), warp(second, motion / 2)
+    mean = F.pad((a + b) / 2, [1, 1, 1, 1], mode="replicate")
+    gx = (mean[:, :, 2:, 1:-1] - mean[:, :, :-2, 1:-1]) / 2
+    gy = (mean[:, :, 1:-1, 2:] - mean[:, :, 1:-1, :-2]) / 2
+    gt = b - a
+    sums = mean5(F.pad(torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=1), [2, 2, 2, 2]))
+    xx, xy, yy, xt, yt = sums[:, 0:1], sums[:, 1:2], sums[:, 2:3], sums[:, 3:4], sums[:, 4:5]
+    # Without gradient there is nothing to see: the ridge pulls the step to zero there.
+    ridge = 1e-3 + 0.03 * (xx + yy)
+    xx, yy = xx + ridge, yy + ridge
+    step = torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), dim=1) / (xx * yy - xy * xy)
+    return mean5(F.pad(motion + step.clamp(-1.5, 1.5), [2, 2, 2, 2], mode="replicate"))
+
+
+def image_motion(first: Tensor, second: Tensor) -> Tensor:
+    """Estimates motion from brightness gradients, from coarse to fine pixels.
+
+    A network that only sees two nearly equal pictures spends most of its training on learning to compare them; this
+    compares them for it, and it learns where to trust which scale.
+
+    Source: Lucas and Kanade, IJCAI 1981, "An iterative image registration technique"; over a pyramid, Bouguet 2000.
+
+    Args:
+        first: [B, 1, X, Y] float, X and Y divisible by 8.
+        second: the same shape.
+
+    Returns:
+        [B, 6, X / 2, Y / 2] float64, pixels: displacement along X and Y from the first to the second picture, seen
+        at the middle of the path, as known at pixels of 2, 4 and 8 times the size.
+    """
+    # Where there is only noise, each step magnifies the last one's rounding: in float32 engines would differ.
+    pyramid = [torch.cat((first, second), dim=1).double()]
+    for _ in range(3):
+        pyramid.append(halve(pyramid[-1]))
+    motion = torch.zeros_like(pyramid[3])
+    for _ in range(2):
+        motion = improve(motion, pyramid[3][:, :1], pyramid[3][:, 1:])
+    coarse, motion = motion * 8, double(motion) * 2
+    for _ in range(2):
+        motion = improve(motion, pyramid[2][:, :1], pyramid[2][:, 1:])
+    middle, motion = motion * 4, double(motion) * 2
+    for _ in range(3):
+        motion = improve(motion, pyramid[1][:, :1], pyramid[1][:, 1:])
+    coarse = F.interpolate(coarse.float(), scale_factor=4.0, mode="bilinear", align_corners=False)
+    middle = F.interpolate(middle.float(), scale_factor=2.0, mode="bilinear", align_corners=False)
+    return torch.cat((motion * 2, middle.double(), coarse.double()), dim=1)
+
+
+def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """What the trunks see of a gap: the frames, their differences, and the motion between neighbours.
+
+    Args:
+        keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+
+    Returns:
+        [B, 46, X / 2, Y / 2] like ``keys``: pixels of the frames and of their differences, and motion at all scales;
+        and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels: before, in and after the gap.
+    """
+    differences = (keys[:, 1:] - keys[:, :-1]) * 3
+    # The three pairs go as one batch.
+    pairs = image_motion(keys[:, :3].flatten(0, 1).unsqueeze(1), keys[:, 1:].flatten(0, 1).unsqueeze(1))
+    motions = pairs.unflatten(0, (keys.shape[0], 3))
+    seen = motions.flatten(1, 2).to(keys.dtype)
+    view = torch.cat((F.pixel_unshuffle(torch.cat((keys, differences), dim=1), 2), seen), dim=1)
+    return view, motions[:, :, :2].flatten(1, 2)
+
+
+def path(motions: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Follows the tissue along the cubic that passes through where it is in all four frames.
+
+    Args:
+        motions: [B, 6, X, Y] float64, pixels of the full resolution on half of it, from ``gap_view``.
+        tau: [B] float, time within the gap, 0 to 1.
+        gap: [B] float, length of the gap as a fraction of the cycle; it tells how far away the outer frames are.
+
+    Returns:
+        For the tissue that is at each place at time tau: [B, 4, X, Y], pixels a gap: displacement to the first frame
+        divided by tau, and to the second one divided by 1 - tau; and [B, 2, X, Y], velocity, pixels a gap. float32.
+    """
+    t = tau.to(motions.dtype).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+    s = 1 - t
+    # How many gaps the outer frames are away, as ``hdlnet.neighbours`` chooses them.
+    r = torch.floor((torch.round(1 / gap.to(motions.dtype)) + 9) / 12).clamp_min(1)
+    r = r.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+    before, middle, after = motions[:, :2], motions[:, 2:4], motions[:, 4:6]
+    # Motion is known where the tissue is half-way; half-resolution pixels are two.
+    middle = warp(middle, (0.5 - t) * middle / 2)
+    before = warp(before, -(t * middle + before / 2) / 2)
+    after = warp(after, (s * middle + after / 2) / 2)
+    # Lagrange's polynomials at -r, 0, 1 and 1 + r, each divided by time, and their derivatives.
+    outer, inner, end = r * (r + 1) * (2 * r + 1), r * (r + 1), r + 1
+    to_first = (
+        middle * ((t + r) * (t - end) / inner - (t + r) * (t - 1) / outer)
+        - before * ((t - 1) * (t - end) / outer)
+        - after * ((t + r) * (t - 1) / outer)
+    )
+    to_second = (
+        after * ((s - 1) * (s - end) / outer)
+        - middle * ((s + r) * (s - end) / inner - (s + r) * (s - 1) / outer)
+        + before * ((s + r) * (s - 1) / outer)
+    )
+    late = (3 * t * t + 2 * (r - 1) * t - r) / outer
+    velocity = (
+        before * ((3 * t * t - 2 * (r + 2) * t + end) / outer)
+        + middle * (late - (3 * t * t - 2 * t - r * end) / inner)
+        + after * late
+    )
+    return torch.cat((to_first, to_second), dim=1).float(), velocity.float()

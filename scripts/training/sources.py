@@ -1,0 +1,187 @@
+"""Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from scripts.networks import HDLNet
+from scripts.networks.blocks import pad_to_multiple
+from scripts.networks.hdlnet import heart_window, neighbours, normalisation, steady_areas, whole_cycle
+from scripts.networks.motion import gap_view
+from scripts.phantom.animate import animate
+from scripts.phantom.cine import image_cines
+from scripts.phantom.draw import Ranges
+from scripts.phantom.scanner import add_noise
+
+from .beats import at
+from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
+
+HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), outside=0.12)
+"""More large and thick ventricles, and more slices without one, than a clinic sees: they are what is hard."""
+
+
+@dataclass
+class Source:
+    """A slice cine that samples are cut from.
+
+    Attributes:
+        magnitude: [T, X, Y] float16, noise-free where known. A picture that stands still has T = 2: itself, and the
+            same slice at the other end of systole.
+        noise: standard deviation of each channel to add, 0 for real cine, in the unit of ``magnitude``.
+        labels: [T, X, Y] uint8: 0 background, 1 myocardium, 2 pool, NOT_POOL, UNKNOWN.
+        velocity: [3, T, X, Y] float16, cm/s at RR = 1000 ms; None where unknown.
+        wall: [T, X, Y] bool, the wall that moves by ``velocity``; None where unknown.
+        labelled: frames that carry labels.
+        areas: [T, 2] float, area of the pool and of the whole ventricle, pixels, zero where unknown.
+        still: whether it is a single picture.
+    """
+
+    magnitude: Tensor
+    noise: float
+    labels: Tensor
+    velocity: Tensor | None
+    wall: Tensor | None
+    labelled: list[int]
+    areas: Tensor
+    still: bool = False
+
+
+def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None) -> list[Source]:
+    """Images ``count`` phantom slices of 48, 54 or 60 frames and ``size`` x ``size`` pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    sources = []
+    for k in tqdm(range(count), desc="phantom", mininterval=5):
+        cine = image_cines(generator, 1, (48, 54, 60)[k % 3], size, ranges=ranges)
+        sources.append(_source(cine.magnitude, cine.labels, cine.velocity, float(cine.scanner.noise)))
+    return sources
+
+
+def _source(magnitude: Tensor, labels: Tensor, velocity: Tensor, noise: float) -> Source:
+    frames = list(range(magnitude.shape[1]))
+    wall = labels[0] == 1
+    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]))
+
+
+def areas(labels: Tensor) -> Tensor:
+    """Measures the ventricle: [T, X, Y] uint8 labels to [T, 2] float, pixels, of the pool and of pool and wall."""
+    return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
+
+
+@torch.no_grad()
+def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
+    """Measures each ventricle as the network segments it, since that is what the synthesis is told.
+
+    Real frames are measured all; of other cines every sixth, and the error is carried to the frames between.
+
+    Args:
+        sources: slice cines, changed in place.
+        network: a network that has learnt to segment.
+
+    Returns:
+        The same sources.
+    """
+    module, device = network.interpolation, next(network.parameters()).device
+    cyclic = torch.ones(1, dtype=torch.int64, device=device)
+    generator = torch.Generator().manual_seed(0)
+    moving = {id(s): s for s in sources if not s.still}.values()
+    for source in tqdm(moving, desc="areas", mininterval=5):
+        step = 1 if source.velocity is None else 6
+        frames = source.magnitude[None, ::step].float()
+        if source.noise > 0:
+            frames = add_noise(frames, torch.tensor(source.noise), generator)
+        frames = pad_to_multiple((frames / normalisation(frames)).to(device))
+        count = frames.shape[1]
+        keys = frames[0][neighbours(count, cyclic)]
+        gap = torch.full((count,), 1 / count, device=device)
+        view, motions = gap_view(keys)
+        seen = module.encode(view, whole_cycle(F.avg_pool2d(frames, 8), cyclic)[0], gap)
+        logits = module.decode(keys, seen, motions, torch.zeros_like(gap), gap)[1][None]
+        found = steady_areas(logits, heart_window(torch.softmax(logits, dim=2)[:, :, 1:].sum(2)))[0].cpu()
+        if source.velocity is None:
+            source.areas = found
+        elif (source.areas[:, 1] > 0).all():
+            error = (found / source.areas[::step]).clamp(0.2, 5)
+            source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
+    return sources
+
+
+def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) -> list[Source]:
+    """Sets ``count`` real end-diastolic pictures in motion; ``slices`` are real slices with contours."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures = []
+    for item in slices:
+        frame = max(item.labels, key=lambda f: int((item.labels[f] == 2).sum()))
+        if int((item.labels[frame] == 2).sum()) >= 60:
+            pictures.append((item.frames[frame], item.labels[frame]))
+    sources = []
+    for k in tqdm(range(count if pictures else 0), desc="animated", mininterval=5):
+        picture, label = pictures[k % len(pictures)]
+        outer = None if (label == NOT_POOL).any() else label > 0
+        cine = animate(generator, picture, label == 2, outer, 48, size)
+        # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
+        labels = cine.labels if outer is not None else torch.where(cine.labels == 2, 2, NOT_POOL).to(torch.uint8)
+        source = _source(cine.magnitude, labels, cine.velocity, float(cine.scanner.noise))
+        source.wall, source.areas = cine.labels[0] == 1, areas(cine.labels[0])
+        sources.append(source)
+    return sources
+
+
+def real_sources(slices: list[RealSlice]) -> list[Source]:
+    """Turns real slices into sources; a pair of frames becomes two pictures that stand still."""
+    sources = []
+    for item in slices:
+        if item.cyclic:
+            labels = torch.full(item.frames.shape, UNKNOWN, dtype=torch.uint8)
+            for frame, label in item.labels.items():
+                labels[frame] = label
+            size = torch.zeros(len(labels), 2)
+            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels), size))
+            continue
+        for frame, label in item.labels.items():
+            both = item.frames[[frame, (frame + 1) % len(item.frames)]]
+            sources.append(Source(_unit(both).half(), 0.01, label[None], None, None, [0], torch.zeros(1, 2), True))
+    return sources
+
+
+def _unit(frames: Tensor) -> Tensor:
+    return frames / frames.float().square().mean().sqrt().clamp_min(1e-3)
+
+
+def training_sources(
+    root: str | Path | None,
+    phantoms: int,
+    animated: int,
+    seed: int,
+    size: int,
+    held_out: Sequence[str] = HELD_OUT,
+) -> list[Source]:
+    """Gathers what the shipped weights are trained on.
+
+    Args:
+        root: folder ``sunnybrook``; None trains on the phantom alone.
+        phantoms: number of phantom slices.
+        animated: number of real pictures set in motion.
+        seed: seed of the phantom.
+        size: pixels along each side of the sources.
+        held_out: patients, by original id, that are left out.
+
+    Returns:
+        Sources; real cine and still pictures are repeated so that they make up about 40 % of the samples.
+    """
+    sources = phantom_sources(phantoms, seed, size, HEARTS)
+    if root is None:
+        return sources
+    cines = [s for s in load_cines(Path(root)) if s.patient not in held_out]
+    pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
+    sources += animated_sources(cines + pairs, animated, seed + 1, size)
+    moving, still = real_sources(cines), real_sources(pairs)
+    sources += moving * round(0.3 * len(sources) / max(len(moving), 1))
+    sources += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
+    # The few whose epicardium somebody drew count more.
+    known = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
+    return sources + known * round(0.1 * len(sources) / max(len(known), 1))

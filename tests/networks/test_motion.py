@@ -1,0 +1,84 @@
+"""Motion from brightness, on pictures moved by a known amount, and the cubic through four frames."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from scripts.networks.motion import gap_view, image_motion, path, warp
+
+
+def texture(size: int = 96, shift: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
+    """A smooth picture, moved by ``shift`` pixels along X and Y."""
+    x = torch.arange(size)[:, None] - shift[0]
+    y = torch.arange(size)[None] - shift[1]
+    waves = torch.sin(x / 5) * torch.cos(y / 7) + torch.sin((x + 2 * y) / 11) + torch.cos((x - y) / 17)
+    return (waves + 3)[None, None]
+
+
+def centre(field: torch.Tensor, margin: int = 16) -> torch.Tensor:
+    return field[..., margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.6, -0.3), (4.0, 2.5), (-6.0, 5.0)])
+def test_a_shift_is_found_at_the_finest_scale(shift):
+    motion = image_motion(texture(), texture(shift=shift))
+    assert motion.shape == (1, 6, 48, 48)
+    expected = torch.tensor(shift)[:, None, None]
+    assert (centre(motion)[0, :2] - expected).abs().max() < 0.1
+
+
+def test_motion_turns_with_the_picture():
+    first, second = texture(), texture(shift=(3.0, 1.0))
+    upright = image_motion(first, second)[:, :2]
+    turned = image_motion(torch.rot90(first, 1, (-2, -1)), torch.rot90(second, 1, (-2, -1)))[:, :2]
+    back = torch.rot90(turned, -1, (-2, -1))
+    # rot90 carried +X to +Y and +Y to -X.
+    assert torch.allclose(torch.stack((back[:, 1], -back[:, 0]), 1), upright, atol=1e-3)
+
+
+def test_nothing_to_see_does_not_move():
+    assert image_motion(torch.ones(1, 1, 32, 32), torch.ones(1, 1, 32, 32)).abs().max() == 0
+
+
+def test_view_tells_before_in_and_after_the_gap():
+    keys = torch.cat([texture(shift=(x, 0.0)) for x in (0.0, 1.0, 3.0, 6.0)], 1)
+    view, motions = gap_view(keys)
+    assert view.shape == (1, 46, 48, 48)
+    assert centre(motions)[0, ::2].mean((1, 2)).tolist() == pytest.approx([1, 2, 3], abs=0.1)
+    assert torch.equal(view[:, 34:36], motions[:, 2:4].float())
+
+
+@pytest.mark.parametrize(("frames", "reach"), [(9, 1), (14, 1), (15, 2), (20, 2), (50, 4)])
+@pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
+def test_path_of_a_cubic_motion_is_exact(frames, reach, tau):
+    def where(t: float) -> float:
+        return 0.7 * t - 0.4 * t**2 + 0.1 * t**3
+
+    steps = [where(0) - where(-reach), where(1) - where(0), where(1 + reach) - where(1)]
+    motions = torch.tensor([v for s in steps for v in (s, -2 * s)])[None, :, None, None].expand(1, 6, 8, 8)
+    ways, velocity = path(motions, torch.tensor([tau]), torch.tensor([1 / frames]))
+    speed = 0.7 - 0.8 * tau + 0.3 * tau**2
+    to_first = (where(0) - where(tau)) / tau if tau else -speed
+    to_second = (where(1) - where(tau)) / (1 - tau) if tau < 1 else speed
+    assert ways[0, :, 4, 4].tolist() == pytest.approx([to_first, -2 * to_first, to_second, -2 * to_second], abs=1e-4)
+    assert velocity[0, :, 4, 4].tolist() == pytest.approx([speed, -2 * speed], abs=1e-4)
+
+
+def test_path_of_a_turning_picture_follows_the_tissue():
+    # Half a degree a frame about the middle: a path that forgot to follow the tissue would miss by its curvature.
+    axis = torch.arange(0.5, 48) * 2 - 48
+    x, y = axis[:, None].expand(48, 48), axis[None].expand(48, 48)
+    turn = math.radians(6)
+    chord = 2 * math.sin(turn / 2)
+    motion = torch.stack((-y, x)) * chord
+    motions = motion.repeat(3, 1, 1)[None] / math.cos(turn / 2)
+    _, velocity = path(motions, torch.tensor([0.5]), torch.tensor([1 / 9]))
+    assert torch.allclose(centre(velocity)[0], centre(torch.stack((-y, x))) * turn, atol=0.05)
+
+
+def test_warp_shifts_and_keeps_the_border():
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    moved = warp(image, torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 3, 4))
+    assert torch.allclose(moved[0, 0], F.pad(image[0, :, 1:], (0, 0, 0, 1), mode="replicate")[0], atol=1e-5)
