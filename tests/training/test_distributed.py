@@ -1,0 +1,60 @@
+"""Two processes train as one: torchrun with the distributed overlays, over gloo."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+SAMPLES = 12
+
+SMALL = {
+    "max_epochs": 1, "size": 32, "phantoms": 2, "animated": 0, "fresh": 1,
+    "dataset_dir": "", "real_dir": "None", "start": "", "train#dataloader#num_workers": 0,
+    "stage#half_precision": False, "train#optimizer#_target_": "torch.optim.SGD", "learning_rate": 1.0,
+    "validate#sources": "$sources.phantom_sources(1, 3, 48)",
+    "validate#dataset": "$[windows.Windows(@validate#sources, @size, 2, velocities=True, seed=1)[k] for k in range(2)]",
+}  # fmt: skip
+# Steepest descent: Adam makes a whole step of a gradient that is nothing but rounding.
+# Losses that are plain means over the batch: means over unequal halves differ from one over the whole.
+PLAIN = {
+    "interpolation": {"train#loss#segmentation": 0.0, "train#loss#motion": 0.0},
+    "synthesis": {
+        "train#loss": "$lambda pairs, target: (pairs[:, :3] ** 2).mean()",
+        "adversarial": 0.0,  # the discriminator's random start is another one where other objects are made before it
+    },
+}
+
+
+def train(root, out, stage: str, processes: int, batch: int) -> dict[str, torch.Tensor]:
+    """Runs a training config in one process, or its overlays under torchrun; returns the weights that it saved."""
+    configs, launcher = [f"train_{stage}"], [sys.executable, "-m"]
+    if processes > 1:
+        configs += ["train_distributed"] + ["train_distributed_synthesis"] * (stage == "synthesis")
+        # The bare -- keeps torchrun from taking --start for one of its own options.
+        launcher += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m", "--"]
+    files = [f"bundle/configs/{name}.json" for name in configs]
+    options = SMALL | PLAIN[stage] | {"batch_size": batch, "epoch_length": SAMPLES // batch, "output_dir": str(out)}
+    if stage == "interpolation":
+        options["validate#dataset"] = options["validate#dataset"].replace("velocities=True, ", "")
+    arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+    command = [*launcher, "monai.bundle", "run", "training", "--config_file", str(files), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-9000:]
+    if stage == "synthesis":
+        return torch.load(out / "model.pt", weights_only=True)
+    (final,) = out.glob("checkpoint_final_iteration=*.pt")
+    return torch.load(final, weights_only=True)["network"]
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.parametrize("stage", ["interpolation", "synthesis"])
+def test_two_processes_give_the_weights_of_one(root, tmp_path, stage):
+    one, two = train(root, tmp_path / "one", stage, 1, 4), train(root, tmp_path / "two", stage, 2, 2)
+    assert one.keys() == two.keys()
+    apart = sum(float((one[k] - two[k]).square().sum()) for k in one) ** 0.5
+    size = sum(float(v.square().sum()) for v in one.values()) ** 0.5
+    assert apart < 1e-5 * size
