@@ -9,7 +9,7 @@ from typing import Any
 from scripts.cine.study import CineError
 
 from .bars import MAIN_GAP, OURS, REAL_GAP
-from .tables import Row, table
+from .tables import Row, bars_table, table
 
 BEGIN, END = "<!-- python -m scripts card writes from here -->", "<!-- to here -->"
 COLUMNS: dict[str, tuple[Row, tuple[str, ...]]] = {
@@ -19,7 +19,7 @@ COLUMNS: dict[str, tuple[Row, tuple[str, ...]]] = {
         ("peer", "psnr_ventricle_db", "psnr_full_12_bit_db", "sharpness_lost_percent"),
     ),
     "interpolation_by_patient": ({"gap": REAL_GAP}, ("subject", "peer", "slices", "psnr_ventricle_db")),
-    "segmentation": ({}, ("subject", "frames_are", "label", "dice", "hd95_mm", "frames_without", "false")),
+    "segmentation": ({"peer": OURS}, ("subject", "frames_are", "label", "dice", "hd95_mm", "frames_without", "false")),
     "velocity": ({}, ("peer", "component", "rmse_cm_s", "rmse_over_rms", "curve_correlation")),
     "velocity_turned": ({}, ("peer", "change_when_turned_by_90_degrees")),
     "confidence": ({"peer": OURS}, ("confidence", "pixels_percent", "wrong_percent")),
@@ -80,19 +80,19 @@ def section(result: dict[str, Any]) -> str:
     options = {"data": about["data"], "peers": about["peers"], "parts": about["parts"], "gaps": about["gaps"]}
     command = " ".join(f"--{key} {','.join(map(str, values))}" for key, values in options.items())
     command = f"benchmark OUT --slices {about['phantom_slices']} {command}"
-    bars = [row | {"met": "yes" if row["met"] else "no"} for row in result["bars"]]
     lines = [
         f"From `python -m scripts {command}` on the shipped `model.ts`, {about['threads']} threads. "
         "What the paper reports was measured on private data and is not comparable.",
         "What the project asks of its weights (must, aim), and what was found:",
-        table(bars),
+        bars_table(result["bars"]),
     ]
     for data, tables in result["data"].items():
-        lines.append(f"### {'Simulated hearts of seeds that training never drew' if data == 'phantom' else data}")
+        hearts = "Simulated hearts of seeds that training never drew"
+        lines.append(f"### {hearts if data == 'phantom' else f'Patients: {Path(data).name}'}")
         for name, (where, columns) in COLUMNS.items():
             rows = [row for row in tables.get(name, []) if all(row.get(k) == v for k, v in where.items())]
-            if name == "segmentation":
-                rows = [row for row in rows if row["peer"] == OURS]
+            if name == "interpolation" and data != "phantom":
+                continue  # patient by patient follows, and no patient's noise-free truth is known
             if rows:
                 lines += [WORDS[name], table([{c: row.get(c) for c in columns} for row in rows])]
     if "cost" in result:

@@ -52,8 +52,7 @@ def markdown(result: dict[str, Any], figures: Sequence[str]) -> str:
     lines += [f"{phantom} Threads: {about['threads']}, {about['machine']}.", ""]
     for name, network in about["networks"].items():
         lines += [f"- {name}: `{network['file']}`, SHA-256 {network['sha256'][:12]}"]
-    bars = [row | {"met": "yes" if row["met"] else "no"} for row in result["bars"]]
-    lines += ["", "## Bars", "", table(bars) if bars else "None applies to what was run."]
+    lines += ["", "## Bars", "", bars_table(result["bars"])]
     for source, tables in result["data"].items():
         lines += ["", f"# On {source}"]
         for key, title in TITLES.items():
@@ -65,6 +64,11 @@ def markdown(result: dict[str, Any], figures: Sequence[str]) -> str:
     if figures:
         lines += ["", "# Figures", ""] + [f"![{name}]({name})\n" for name in figures]
     return "\n".join(lines) + "\n"
+
+
+def bars_table(bars: Sequence[Row]) -> str:
+    """What the project asks of its weights, and what was found, as ``bars`` gives it; a Markdown table."""
+    return table([row | {"met": "yes" if row["met"] else "no"} for row in bars]) if bars else "None applies to this."
 
 
 def table(rows: Sequence[Row]) -> str:
