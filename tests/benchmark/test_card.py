@@ -66,3 +66,18 @@ def test_a_card_without_a_place_is_left_alone(bundle):
 def test_a_missing_benchmark_is_named(bundle):
     with pytest.raises(CineError, match="elsewhere"):
         card(str(bundle / "elsewhere"), str(bundle))
+
+
+def test_patients_have_no_noise_free_truth(bundle):
+    frames = [{"gap": gap, "peer": "hdlnet", "psnr_ventricle_db": 30.0 + gap} for gap in (4, 6)]
+    of_patient = [{"gap": 4, "peer": "hdlnet", "subject": "SC-1", "slices": 9, "psnr_ventricle_db": 34.5}]
+    tables = {"interpolation": frames, "interpolation_by_patient": of_patient}
+    result = RESULT | {"data": {"phantom": {"interpolation": frames}, "some/where/cines": tables}}
+    (bundle / "benchmark.json").write_text(json.dumps(result))
+    card(str(bundle / "benchmark.json"), str(bundle))
+    phantom, patients = (bundle / "docs/README.md").read_text().split("### Patients: cines")
+    assert "noise-free" in phantom
+    assert "| hdlnet | 36.00 |" in phantom
+    assert "noise-free" not in patients
+    assert "36.00" not in patients
+    assert "| SC-1 | hdlnet | 9 | 34.50 |" in patients
