@@ -43,7 +43,7 @@ class _Graph(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor, fractions: Tensor, cyclic: Tensor) -> Tensor:
-        return self.network.synthesise(image, fractions, cyclic)
+        return self.network.synthesise(image, [fractions], cyclic)
 
 
 def export(bundle: str = "bundle") -> str:
@@ -141,8 +141,9 @@ def export_onnx(network: HDLNet, path: Path) -> None:
     for name, value in defaults.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
     onnx.checker.check_model(model, full_check=True)
-    for part in (*model.graph.node, *model.graph.value_info, *(n for f in model.functions for n in f.node)):
-        del part.metadata_props[:]  # stack traces with paths of the machine that exported
+    for node in (*model.graph.node, *(n for f in model.functions for n in f.node)):
+        del node.metadata_props[:]  # stack traces with paths of the machine that exported
+    del model.graph.value_info[:]  # shapes between the layers, which follow from the inputs
     onnx.save(model, path)
 
 

@@ -1,11 +1,13 @@
 """The hybrid network: one graph from a cine of acquired frames to the missing frames, labels and velocities."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, pad_to_multiple
-from .motion import gap_view
+from .motion import STEPS, gap_view, image_motion, outer_reach, spline_frames
 from .phase_synthesis import BEAT_TIMES, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 
@@ -51,8 +53,7 @@ def wrap(index: Tensor, frames: int, cyclic: Tensor) -> Tensor:
 def neighbours(frames: int, cyclic: Tensor) -> Tensor:
     """Indices of the four acquired frames that the network sees for the gap after each frame.
 
-    The inner two enclose the gap; the outer two lie one frame away or, in a cine of many frames, further, about a
-    twelfth of the cycle, where motion stands out from noise.
+    The inner two enclose the gap; the outer two lie ``outer_reach`` frames away from it.
 
     Args:
         frames: number of acquired frames T.
@@ -61,7 +62,7 @@ def neighbours(frames: int, cyclic: Tensor) -> Tensor:
     Returns:
         [T, 4] int64, 0 to T - 1.
     """
-    reach = (frames + 9) // 12
+    reach = outer_reach(frames)
     first = torch.arange(frames, device=cyclic.device)
     index = torch.stack((first - reach, first, first + 1, first + 1 + reach), dim=1)
     return wrap(index, frames, cyclic)
@@ -87,6 +88,30 @@ def whole_cycle(frames: Tensor, cyclic: Tensor, samples: int = CYCLE_FRAMES) -> 
     return frames[:, first] * (1 - weight) + frames[:, second] * weight
 
 
+def around_gaps(frames: Tensor, cyclic: Tensor, intervals: int = STEPS) -> Tensor:
+    """Estimates the motion from frame to frame around every gap of a cine.
+
+    Args:
+        frames: [N, T, X, Y] float, normalised magnitude; X and Y divisible by 16.
+        cyclic: [1] int64, as in ``neighbours``.
+        intervals: how many intervals, an odd number.
+
+    Returns:
+        [N * T, 10, X / 2, Y / 2] float, pixels: motion along X and Y over five intervals, as ``spline_velocity`` takes
+        them.
+    """
+    count = frames.shape[1]
+    spacing, before = spline_frames(count)
+    first = torch.arange(count, device=frames.device)
+    later = frames[:, wrap(first + spacing, count, cyclic)]
+    # Every interval serves all gaps around it.
+    motion = image_motion(frames.flatten(0, 1).unsqueeze(1), later.flatten(0, 1).unsqueeze(1))[:, :2]
+    motion = motion.to(frames.dtype).unflatten(0, (frames.shape[0], count))
+    offset = (torch.arange(intervals, device=frames.device) - intervals // 2) * spacing - before
+    index = wrap(first.unsqueeze(1) + offset, count, cyclic)
+    return motion[:, index].flatten(0, 1).flatten(1, 2)
+
+
 def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Tensor:
     """Describes how the ventricle's size changes over the cycle, as seen from each acquired frame.
 
@@ -96,12 +121,17 @@ def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Ten
         times: how many times of the cycle.
 
     Returns:
-        [N, T, 34] float: both radii (square root of area), relative to their mean, at the four frames around the gap
-        and at twelfths of the cycle from the frame on; then the two mean radii.
+        [N, T, 50] float: both radii (square root of area) and the area of the wall alone, relative to their mean, at
+        the four frames around the gap and at twelfths of the cycle from the frame on; then the two mean radii.
     """
-    radius = torch.sqrt(areas.float().clamp_min(0) + 1e-3) / 20
+    areas = areas.float().clamp_min(0)
+    radius = torch.sqrt(areas + 1e-3) / 20
     mean = radius.mean(1, keepdim=True)
-    change = (radius / (mean + 0.05) - 1) * 4
+    # The wall keeps its volume: where its section grows, the ventricle has become shorter.
+    wall = areas[:, :, 1:] - areas[:, :, :1]
+    usual = wall.mean(1, keepdim=True)
+    thicker = (wall - usual) / (usual + 1)
+    change = torch.cat(((radius / (mean + 0.05) - 1) * 4, thicker * 10), dim=2)
     near = change[:, neighbours(areas.shape[1], cyclic)].flatten(2)
     cycle = whole_cycle(change.unsqueeze(-1), cyclic, times).flatten(2)
     return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
@@ -125,21 +155,17 @@ def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
     return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
 
 
-def steady_areas(logits: Tensor, window: Tensor) -> Tensor:
+def steady_areas(probability: Tensor) -> Tensor:
     """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
 
-    Half the mean over the cycle is added to each frame, and no frame may differ from the median by more than a
-    beating ventricle does.
+    No frame may differ from the median by more than a beating ventricle does.
 
     Args:
-        logits: [N, T, 3, X, Y] float, of the acquired frames.
-        window: [N, 1, X, Y] float, from ``heart_window``.
+        probability: [N, T, 3, X, Y] float, of labels in the acquired frames, none outside ``heart_window``.
 
     Returns:
         [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
     """
-    blended = (logits + 0.5 * logits.mean(1, keepdim=True)) / 1.5
-    probability = torch.softmax(blended, dim=2) * window.unsqueeze(1)
     pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
     areas = torch.stack((pool, pool + wall), dim=2)
     order = torch.sort(areas, dim=1).values
@@ -147,6 +173,34 @@ def steady_areas(logits: Tensor, window: Tensor) -> Tensor:
     least = torch.tensor([0.45, 0.8], dtype=areas.dtype, device=areas.device)
     most = torch.tensor([1.8, 1.25], dtype=areas.dtype, device=areas.device)
     return torch.minimum(torch.maximum(areas, median * least), median * most)
+
+
+class Look(NamedTuple):
+    """What the network sees of N cines of T acquired frames, padded to X', Y', before it makes any frame.
+
+    Attributes:
+        scale: [N, 1, 1, 1] float, what their brightness is divided by.
+        keys: [N * T, 4, X', Y'] float, the four acquired frames around the gap after each frame.
+        gap: [N * T] float, length of a gap as a fraction of the cycle.
+        cycle: [N * T, 8, X' / 8, Y' / 8] float, eighths of the cycle.
+        view: [N * T, 46, X' / 2, Y' / 2] float, from ``gap_view``.
+        motions: [N * T, 6, X' / 2, Y' / 2] float64, from ``gap_view``.
+        steps: [N * T, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
+        seen: [N * T, C, X' / 2, Y' / 2] float, the interpolation's features.
+        window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``.
+        areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
+    """
+
+    scale: Tensor
+    keys: Tensor
+    gap: Tensor
+    cycle: Tensor
+    view: Tensor
+    motions: Tensor
+    steps: Tensor
+    seen: Tensor
+    window: Tensor
+    areas: Tensor
 
 
 class HDLNet(nn.Module):
@@ -199,26 +253,25 @@ class HDLNet(nn.Module):
         if self.upsampling_factor < 1:
             raise ValueError("upsampling_factor: expected at least 1")
         fractions = torch.arange(self.upsampling_factor, device=image.device) / self.upsampling_factor
+        groups: list[Tensor] = list(fractions.split(1))
         cyclic = torch.full([1], self.cyclic, device=image.device, dtype=torch.int64)
         if image.dim() == 4:
-            return self.synthesise(image, fractions, cyclic)
+            return self.synthesise(image, groups, cyclic)
         # One slice at a time: memory stays that of a slice, whatever the stack.
-        slices = [self.synthesise(image[..., z], fractions, cyclic) for z in range(image.shape[4])]
+        slices = [self.synthesise(image[..., z], groups, cyclic) for z in range(image.shape[4])]
         return torch.stack(slices, dim=-1)
 
-    def synthesise(self, image: Tensor, fractions: Tensor, cyclic: Tensor) -> Tensor:
-        """Runs the graph at given times between acquired frames.
+    def look(self, image: Tensor, cyclic: Tensor) -> Look:
+        """Sees the motion around every gap of a cine, and finds the ventricle in its acquired frames.
 
         Args:
             image: [N, T, X, Y] float32, as in ``forward``.
-            fractions: [F] float32, times within each gap, 0 (the acquired frame) to 1.
             cyclic: [1] int64, 1 or 0.
 
         Returns:
-            [N, 8 * T * F, X, Y] float32, as in ``forward``.
+            Everything that does not depend on the time within a gap.
         """
-        n, t, x, y = image.shape
-        f = fractions.shape[0]
+        t = image.shape[1]
         scale = normalisation(image)
         frames = pad_to_multiple(image / scale)
         keys = frames[:, neighbours(t, cyclic)].flatten(0, 1)
@@ -226,30 +279,60 @@ class HDLNet(nn.Module):
         cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
         view, motions = gap_view(keys)
         seen = self.interpolation.encode(view, cycle, gap)
-        moving = self.synthesis.encode(view, seen, cycle, gap)
-
         _, logits, _ = self.interpolation.decode(keys, seen, motions, torch.zeros_like(gap), gap)
-        logits = logits.unflatten(0, (n, t))
-        window = heart_window(torch.softmax(logits, dim=2)[:, :, 1:].sum(2))
-        beat = describe_beat(steady_areas(logits, window), cyclic).flatten(0, 1)
-        elsewhere = repeat(1 - window, t * f)
+        probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
+        window = heart_window(probability[:, :, 1:].sum(2))
+        areas = steady_areas(probability * window.unsqueeze(1))
+        return Look(scale, keys, gap, cycle, view, motions, around_gaps(frames, cyclic), seen, window, areas)
 
-        tau = fractions.unsqueeze(0).expand(n * t, -1).flatten()
-        keys, gap, motions = repeat(keys, f), repeat(gap, f), repeat(motions, f)
-        magnitude, logits, motion = self.interpolation.decode(keys, repeat(seen, f), motions, tau, gap)
+    def synthesise(self, image: Tensor, fractions: list[Tensor], cyclic: Tensor) -> Tensor:
+        """Runs the graph at given times between acquired frames.
+
+        Args:
+            image: [N, T, X, Y] float32, as in ``forward``.
+            fractions: groups [F1], [F2], ... float32 of F times in all within each gap, 0 (the acquired frame) to 1.
+                Those of a group are made together: one time after the other takes the least memory.
+            cyclic: [1] int64, 1 or 0.
+
+        Returns:
+            [N, 8 * T * F, X, Y] float32, as in ``forward``.
+        """
+        look = self.look(image, cyclic)
+        moving = self.synthesis.encode(look.view, look.seen, look.cycle, look.gap)
+        beat = describe_beat(look.areas, cyclic).flatten(0, 1)
+        parts = [self.at(times, image, look, moving, beat) for times in fractions]
+        return torch.cat(parts, dim=3).flatten(1, 3)
+
+    def at(self, times: Tensor, image: Tensor, look: Look, moving: Tensor, beat: Tensor) -> Tensor:
+        """Makes the frames at some times in every gap.
+
+        Args:
+            times: [F] float32, 0 to 1.
+            image: [N, T, X, Y] float32, as in ``forward``.
+            look: what ``look`` saw of it.
+            moving: [N * T, C, X' / 2, Y' / 2] float, features of ``PhaseSynthesis.encode``.
+            beat: [N * T, 50] float, from ``describe_beat``.
+
+        Returns:
+            [N, 8, T, F, X, Y] float32, the blocks of ``forward``.
+        """
+        n, t, x, y = image.shape
+        f = times.shape[0]
+        tau = times.unsqueeze(0).expand(n * t, -1).flatten()
+        keys, gap, motions = repeat(look.keys, f), repeat(look.gap, f), repeat(look.motions, f)
+        magnitude, logits, motion = self.interpolation.decode(keys, repeat(look.seen, f), motions, tau, gap)
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
-        logits = logits + elsewhere * background.unsqueeze(-1).unsqueeze(-1)
+        logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
         velocity, tissue = self.synthesis.decode(
-            repeat(moving, f), motions, magnitude, logits, motion, tau, gap, repeat(beat, f)
+            repeat(moving, f), repeat(look.steps, f), magnitude, logits, motion, tau, gap, repeat(beat, f)
         )
-
         blocks = torch.cat(
             (magnitude.clamp_min(0), torch.softmax(logits, dim=1), velocity, torch.sigmoid(tissue)), dim=1
         )
         blocks = blocks[:, :, :x, :y].unflatten(0, (n, t, f)).movedim(3, 1)
-        acquired = (fractions == 0).unsqueeze(-1).unsqueeze(-1)
-        magnitude = torch.where(acquired, image.unsqueeze(2), blocks[:, 0] * scale.unsqueeze(-1))
-        return torch.cat((magnitude.unsqueeze(1), blocks[:, 1:]), dim=1).flatten(1, 3)
+        acquired = (times == 0).unsqueeze(-1).unsqueeze(-1)
+        magnitude = torch.where(acquired, image.unsqueeze(2), blocks[:, 0] * look.scale.unsqueeze(-1))
+        return torch.cat((magnitude.unsqueeze(1), blocks[:, 1:]), dim=1)
 
 
 def repeat(x: Tensor, times: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Motion that is plain to see: between acquired frames, and along the paths that join it over four of them."""
+"""Motion that is plain to see: between acquired frames, and the paths and velocities that join it over several."""
 
 import torch
 import torch.nn.functional as F
@@ -34,13 +34,13 @@ def warp(image: Tensor, displacement: Tensor) -> Tensor:
 
 
 def halve(x: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels: [B, C, X, Y] to [B, C, X / 2, Y / 2]."""
+    """Means of 2 x 2 pixels: [B, C, X, Y] float64 to [B, C, X / 2, Y / 2]."""
     x = x[:, :, ::2] + x[:, :, 1::2]
     return (x[:, :, :, ::2] + x[:, :, :, 1::2]) / 4
 
 
 def double(x: Tensor) -> Tensor:
-    """Enlarges [B, C, X, Y] to [B, C, 2 X, 2 Y], bilinearly."""
+    """Enlarges [B, C, X, Y] float64 to [B, C, 2 X, 2 Y], bilinearly."""
     x = F.pad(x, [1, 1, 1, 1], mode="replicate")
     x = torch.stack((x[:, :, :-2] + 3 * x[:, :, 1:-1], 3 * x[:, :, 1:-1] + x[:, :, 2:]), dim=3).flatten(2, 3)
     x = torch.stack((x[..., :-2] + 3 * x[..., 1:-1], 3 * x[..., 1:-1] + x[..., 2:]), dim=4).flatten(3, 4)
@@ -48,7 +48,7 @@ def double(x: Tensor) -> Tensor:
 
 
 def mean5(x: Tensor) -> Tensor:
-    """Means over 5 x 5 pixels of a field with a margin of two: [B, C, X + 4, Y + 4] to [B, C, X, Y]."""
+    """Means over 5 x 5 pixels of a field with a margin of two: [B, C, X + 4, Y + 4] float64 to [B, C, X, Y]."""
     x = x[:, :, :-4] + x[:, :, 1:-3] + x[:, :, 2:-2] + x[:, :, 3:-1] + x[:, :, 4:]
     return (x[..., :-4] + x[..., 1:-3] + x[..., 2:-2] + x[..., 3:-1] + x[..., 4:]) / 25
 
@@ -59,8 +59,8 @@ def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
     Least squares over a window of 5 x 5 pixels, then a mean over another.
 
     Args:
-        motion: [B, 2, X, Y] float, displacement from the first to the second picture so far, pixels.
-        first: [B, 1, X, Y] float.
+        motion: [B, 2, X, Y] float64, displacement from the first to the second picture so far, pixels.
+        first: [B, 1, X, Y] float64.
         second: the same shape.
 
     Returns:
@@ -133,7 +133,18 @@ def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
     return view, motions[:, :, :2].flatten(1, 2)
 
 
-def path(motions: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+def outer_reach(frames: int) -> int:
+    """How many frames the outer two of the four that the network sees lie beyond the gap.
+
+    One or, in a cine of many frames, about a twelfth of the cycle, where motion stands out from noise.
+
+    Args:
+        frames: acquired frames T of the cycle.
+    """
+    return (frames + 9) // 12
+
+
+def path(motions: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
     """Follows the tissue along the cubic that passes through where it is in all four frames.
 
     Args:
@@ -142,20 +153,20 @@ def path(motions: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         gap: [B] float, length of the gap as a fraction of the cycle; it tells how far away the outer frames are.
 
     Returns:
-        For the tissue that is at each place at time tau: [B, 4, X, Y], pixels a gap: displacement to the first frame
-        divided by tau, and to the second one divided by 1 - tau; and [B, 2, X, Y], velocity, pixels a gap. float32.
+        [B, 4, X, Y] float32, pixels a gap, for the tissue that is at each place at time tau: displacement to the first
+        frame divided by tau, and to the second one divided by 1 - tau.
     """
     t = tau.to(motions.dtype).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
     s = 1 - t
-    # How many gaps the outer frames are away, as ``hdlnet.neighbours`` chooses them.
-    r = torch.floor((torch.round(1 / gap.to(motions.dtype)) + 9) / 12).clamp_min(1)
+    # ``outer_reach`` for each item of the batch.
+    r = torch.floor((torch.round(1 / gap.to(motions.dtype)) + 9) / 12)
     r = r.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
     before, middle, after = motions[:, :2], motions[:, 2:4], motions[:, 4:6]
     # Motion is known where the tissue is half-way; half-resolution pixels are two.
     middle = warp(middle, (0.5 - t) * middle / 2)
     before = warp(before, -(t * middle + before / 2) / 2)
     after = warp(after, (s * middle + after / 2) / 2)
-    # Lagrange's polynomials at -r, 0, 1 and 1 + r, each divided by time, and their derivatives.
+    # Lagrange's polynomials at -r, 0, 1 and 1 + r, each divided by time.
     outer, inner, end = r * (r + 1) * (2 * r + 1), r * (r + 1), r + 1
     to_first = (
         middle * ((t + r) * (t - end) / inner - (t + r) * (t - 1) / outer)
@@ -167,10 +178,48 @@ def path(motions: Tensor, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         - middle * ((s + r) * (s - end) / inner - (s + r) * (s - 1) / outer)
         + before * ((s + r) * (s - 1) / outer)
     )
-    late = (3 * t * t + 2 * (r - 1) * t - r) / outer
-    velocity = (
-        before * ((3 * t * t - 2 * (r + 2) * t + end) / outer)
-        + middle * (late - (3 * t * t - 2 * t - r * end) / inner)
-        + after * late
-    )
-    return torch.cat((to_first, to_second), dim=1).float(), velocity.float()
+    return torch.cat((to_first, to_second), dim=1).float()
+
+
+STEPS = 5
+"""Motions from frame to frame that ``spline_velocity`` joins, the third one over the gap."""
+
+
+def spline_frames(frames: int) -> tuple[int, int]:
+    """Which frames the spline around a gap passes through.
+
+    Neighbours or, in a cine of more than 32 frames, every second one (third from 63 on), where motion stands out from
+    noise.
+
+    Args:
+        frames: acquired frames T >= 3 of the cycle.
+
+    Returns:
+        How many frames lie from one to the next, and how many frames before the gap the third one does.
+    """
+    spacing = (frames + 27) // 30
+    return spacing, (spacing - 1) // 2
+
+
+def spline_velocity(steps: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
+    """Velocity at each place, from the natural cubic spline through the sum of five motions.
+
+    Args:
+        steps: [B, 10, X, Y] float, pixels: motion along X and Y over five neighbouring intervals of frames, as
+            ``spline_frames`` says; the third one holds the gap.
+        tau: [B] float, time within the gap, 0 to 1.
+        gap: [B] float, length of the gap as a fraction of the cycle; it tells how long the intervals are.
+
+    Returns:
+        [B, 2, X, Y] float32, pixels a gap.
+    """
+    # ``spline_frames`` for each item of the batch.
+    spacing = torch.floor((torch.round(1 / gap) + 27) / 30)
+    u = (tau + torch.floor((spacing - 1) / 2)) / spacing
+    u, spacing = u.view(-1, 1, 1, 1), spacing.view(-1, 1, 1, 1)
+    # Second derivatives at both ends of the third interval: rows of the inverse of the tridiagonal matrix (1, 4, 1).
+    a, b, c, d = (steps[:, 2:] - steps[:, :-2]).split(2, dim=1)
+    first = (-15 * a + 60 * b - 16 * c + 4 * d) * (6 / 209)
+    second = (4 * a - 16 * b + 60 * c - 15 * d) * (6 / 209)
+    velocity = steps[:, 4:6] + first * (u - 1 / 3 - u * u / 2) + second * (u * u / 2 - 1 / 6)
+    return (velocity / spacing).float()

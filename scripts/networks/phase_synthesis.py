@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate, time_in_gap
-from .motion import VIEW_CHANNELS, path
+from .motion import VIEW_CHANNELS, spline_velocity
 
 PIXEL_CM = 0.15
 """In-plane pixel size that the network works at, cm."""
@@ -13,8 +13,8 @@ PIXEL_CM = 0.15
 BEAT_TIMES = 12
 """Times of the whole cycle, starting at the gap, at which the ventricle's size is told."""
 
-BEAT_NUMBERS = 2 * (4 + BEAT_TIMES + 1)
-"""Numbers that describe the beat: two radii at the acquired frames around the gap, over the cycle, and on average."""
+BEAT_NUMBERS = 3 * (4 + BEAT_TIMES) + 2
+"""Numbers that describe the beat: two radii and the wall's area around the gap and over the cycle, and mean radii."""
 
 
 class BeatPrior(nn.Module):
@@ -44,7 +44,7 @@ class BeatPrior(nn.Module):
 
         Args:
             gap: [B] float, as in ``forward``.
-            beat: [B, 34] float, as in ``forward``.
+            beat: [B, 50] float, as in ``forward``.
             times: how many times of the gap.
 
         Returns:
@@ -61,7 +61,7 @@ class BeatPrior(nn.Module):
         Args:
             tau: [B] float, time within the gap, 0 to 1.
             gap: [B] float, length of the gap as a fraction of the cycle.
-            beat: [B, 34] float, as ``hdlnet.describe_beat`` gives it.
+            beat: [B, 50] float, as ``hdlnet.describe_beat`` gives it.
 
         Returns:
             Features [B, channels] float, and mean radial, circumferential and longitudinal velocity of the
@@ -98,9 +98,9 @@ class PhaseSynthesis(nn.Module):
 
     A trunk sees the acquired frames around a gap, the interpolation's view of the same gap, and the whole cycle at
     an eighth of the resolution. For every time in the gap a small head turns its features, the magnitude, the
-    segmentation and the motion at that time into three velocities: in the plane as a difference from the path that is
-    plain to see, along the axis from what a ventricle of such a beat usually does. In the plane the network thinks in
-    pixels a gap, which is what an image can show; the length of the gap turns that into cm/s.
+    segmentation and the motion at that time into three velocities: in the plane as a difference from the velocity that
+    is plain to see, along the axis from what a ventricle of such a beat usually does. In the plane the network thinks
+    in pixels a gap, which is what an image can show; the length of the gap turns that into cm/s.
 
     Source: module (b) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897: the foreground of the
     foreground-background scheme. The background of a phase image is drawn where one is written.
@@ -146,7 +146,7 @@ class PhaseSynthesis(nn.Module):
     def decode(
         self,
         features: Tensor,
-        motions: Tensor,
+        steps: Tensor,
         magnitude: Tensor,
         logits: Tensor,
         motion: Tensor,
@@ -158,14 +158,14 @@ class PhaseSynthesis(nn.Module):
 
         Args:
             features: [B, features, X / 2, Y / 2] float, from ``encode``.
-            motions: [B, 6, X / 2, Y / 2] float, from ``gap_view``.
+            steps: [B, 10, X / 2, Y / 2] float, motion around the gap, for ``spline_velocity``.
             magnitude: [B, 1, X, Y] float, the frame at this time.
             logits: [B, 3, X, Y] float, its segmentation.
             motion: [B, 4, X / 2, Y / 2] float, its motion, pixels a gap; all three from
                 ``TemporalInterpolation.decode``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
-            beat: [B, 34] float, as ``hdlnet.describe_beat`` gives it.
+            beat: [B, 50] float, as ``hdlnet.describe_beat`` gives it.
 
         Returns:
             Velocity [B, 3, X, Y] along X, Y and the long axis towards the apex, cm/s at RR = 1000 ms; logit of the
@@ -177,7 +177,7 @@ class PhaseSynthesis(nn.Module):
         # A motion over the whole gap hides how it is spread over it; the usual beat tells.
         swing = around_centroid(labels[:, :1], curves - self.beat.mean_curves(gap, beat))[:, :2]
         scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
-        _, seen = path(motions, tau, gap)
+        seen = spline_velocity(steps, tau, gap)
         parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4, swing / 4, seen / 4)
         h = torch.cat((features, torch.cat(parts, dim=1).to(features.dtype)), dim=1)
         h = self.head_body(F.leaky_relu(modulate(self.head_in(h), self.head_beat(described)), 0.1))

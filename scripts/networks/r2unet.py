@@ -238,10 +238,11 @@ class R2UHDL(HDLNet):
         self.interpolator = R2UInterpolation(widths)
         self.generator = R2UPhaseSynthesis(widths)
 
-    def synthesise(self, image: Tensor, fractions: Tensor, cyclic: Tensor) -> Tensor:
-        """Runs the graph at given times between acquired frames: see ``HDLNet.synthesise``."""
+    def synthesise(self, image: Tensor, fractions: list[Tensor], cyclic: Tensor) -> Tensor:
+        """Runs the graph at given times between acquired frames, all together: see ``HDLNet.synthesise``."""
         n, t, x, y = image.shape
-        f = fractions.shape[0]
+        times = torch.cat(fractions)
+        f = times.shape[0]
         scale = normalisation(image)
         # Whole sixteenths, written so that the ONNX export can tell that halves of halves fit together again.
         pad = [0, (y + 15) // 16 * 16 - y, 0, (x + 15) // 16 * 16 - x]
@@ -255,10 +256,10 @@ class R2UHDL(HDLNet):
         logits = self.interpolator.decode(self.interpolator.encode(pair, unknown), torch.zeros_like(gap), gap)[1]
         masks = torch.softmax(logits, dim=1)[:, 1:].unflatten(0, (n, t))
         seen = self.interpolator.encode(pair, masks[:, around].flatten(0, 1).flatten(1, 2))
-        tau = fractions.unsqueeze(0).expand(n * t, -1).flatten()
+        tau = times.unsqueeze(0).expand(n * t, -1).flatten()
         magnitude, logits = self.interpolator.decode([repeat(s, f) for s in seen], tau, repeat(gap, f))
 
-        acquired = (fractions == 0).unsqueeze(-1).unsqueeze(-1)
+        acquired = (times == 0).unsqueeze(-1).unsqueeze(-1)
         cine = magnitude.clamp_min(0).view(n, t, f, frames.shape[2], frames.shape[3])
         cine = torch.where(acquired, frames.unsqueeze(2), cine).flatten(1, 2)
         now = torch.arange(cine.shape[1], device=image.device)

@@ -68,7 +68,7 @@ class TemporalInterpolation(nn.Module):
             myocardium, blood pool); motion [B, 4, X / 2, Y / 2] in pixels a gap: along X and Y to the first frame
             (times tau) and to the second one (times 1 - tau). float32.
         """
-        seen, _ = path(motions, tau, gap)
+        seen = path(motions, tau, gap)
         h = torch.cat((features, (seen / 4).to(features.dtype)), dim=1)
         h = F.leaky_relu(self.motion_time(self.motion_in(h), tau, gap), 0.1)
         motion = seen + self.motion_out(h).float() * 4

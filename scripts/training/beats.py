@@ -1,5 +1,7 @@
 """Beats without pictures: how the size of simulated ventricles changes, and how their wall moves meanwhile."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -64,7 +66,7 @@ class Beats(Dataset):
         """Draws a sample of one ventricle.
 
         Returns:
-            A dictionary: tau [V], gap [V], beat [V, 34] as ``describe_beat`` gives it, with errors such as a
+            A dictionary: tau [V], gap [V], beat [V, 50] as ``describe_beat`` gives it, with errors such as a
             segmentation makes; curves [V, 3], cm/s at RR = 1000 ms.
         """
         g, draw = self.generator, torch.rand(3, generator=self.generator)
@@ -72,7 +74,7 @@ class Beats(Dataset):
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         frames = 9 if draw[1] < 0.4 else 8 + int(draw[1] * 52)
         first = torch.rand(1, generator=g) + torch.arange(frames) / frames
-        seen = segmented_badly(at(self.areas[beat], first), float(0.005 + 0.025 * draw[2]), g)
+        seen = segmented_badly(at(self.areas[beat], first), 0.3, float(0.3 * draw[2]), g)
         described = describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0]
         index = torch.randint(frames, (self.views,), generator=g)
         tau = torch.rand(self.views, generator=g)
@@ -80,19 +82,25 @@ class Beats(Dataset):
         return {"tau": tau, "gap": torch.full_like(tau, 1 / frames), "beat": described[index], "curves": wanted}
 
 
-def segmented_badly(areas: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """Gives areas the errors of a segmentation: another one in each frame, and one of 8 % that all frames share.
+def segmented_badly(areas: Tensor, shared: float, single: float, generator: torch.Generator) -> Tensor:
+    """Gives areas the errors of a segmentation, which draws both borders too far out or in, mostly together.
 
     Args:
         areas: [T, 2] float, pixels.
-        spread: standard deviation of a frame's own error, as a share of the area.
+        shared: standard deviation of the radii's error that all frames share, pixels.
+        single: standard deviation of a frame's own error, pixels.
         generator: the source of randomness.
 
     Returns:
         [T, 2] float, pixels.
     """
-    seen = areas * (1 + spread * torch.randn(areas.shape, generator=generator))
-    return seen * torch.exp(0.08 * torch.randn(areas.shape[1], generator=generator))
+
+    def errors(count: int) -> Tensor:
+        both, each = torch.randn(count, 1, generator=generator), torch.randn(count, 2, generator=generator)
+        return 0.8 * both + 0.6 * each
+
+    radii = torch.sqrt(areas / math.pi) + shared * errors(1) + single * errors(len(areas))
+    return math.pi * radii.clamp_min(0.3) ** 2
 
 
 def at(values: Tensor, time: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
-"""What MONAI's engines lack: a warm-up schedule, gradient clipping, and the two figures that validation watches."""
+"""What MONAI's engines lack: schedule, gradient clipping and averaging, fresh samples, the figures to watch."""
 
 import math
 
 import torch
 import torch.distributed as distributed
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.metrics import Average
 from monai.engines import IterationEvents
 from torch import Tensor, nn
 
-from scripts.networks import VelocityAssessment
+from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
+from .sources import HEARTS, phantom_sources, segmented_areas
+from .windows import Windows
 
 
 def start_from(network: nn.Module, weights: str) -> nn.Module:
@@ -81,14 +83,24 @@ class AverageGradients:
     Args:
         network: whose gradients.
         event: event of the trainer after the backward pass.
+        optimizer: averages when this one is about to step, not at the event: MONAI's ``AdversarialTrainer`` has none
+            for the discriminator's backward pass unless it runs in mixed precision.
     """
 
-    def __init__(self, network: nn.Module, event: object = IterationEvents.BACKWARD_COMPLETED) -> None:
-        self.network, self.event = network, event
+    def __init__(
+        self,
+        network: nn.Module,
+        event: object = IterationEvents.BACKWARD_COMPLETED,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        self.network, self.event, self.optimizer = network, event, optimizer
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer, before what reads the gradients."""
-        engine.add_event_handler(self.event, self)
+        if self.optimizer is not None:
+            self.optimizer.register_step_pre_hook(lambda *_: self(engine))
+        else:
+            engine.add_event_handler(self.event, self)
 
     def __call__(self, _: Engine) -> None:
         """Averages: one message for the whole network."""
@@ -98,6 +110,36 @@ class AverageGradients:
         parts = (flat / distributed.get_world_size()).split([g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
+
+
+class FreshSlices:
+    """Replaces some phantom slices after every epoch and draws anew, so that no epoch repeats another.
+
+    Args:
+        windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
+        phantoms: how many these are.
+        count: how many to replace each epoch.
+        seed: seed of the phantom.
+        network: measures the ventricles as ``segmented_areas`` does; None leaves their true size.
+    """
+
+    def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
+        self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Replaces slices, oldest first."""
+        epoch = engine.state.epoch
+        self.windows.epoch = epoch
+        size = self.windows.sources[0].magnitude.shape[-1]
+        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
+        if self.network is not None:
+            segmented_areas(fresh, self.network)
+        for k, source in enumerate(fresh):
+            self.windows.sources[((epoch - 1) * self.count + k) % self.phantoms] = source
 
 
 def interpolation_gain(output: list[dict] | dict) -> Tensor:

@@ -113,7 +113,7 @@ class NeighbourWindows(Windows):
         step = self._integer(1, max(2, frames // 16 + 1))  # from neighbours of about 54 a cycle to those of 18
         now = source.labelled[self._integer(0, len(source.labelled))]
         around = [now, now - step, now + step, now]
-        return self._cut(source, around, [now], [0.5], 2 * step / max(frames, 16), [now] * 8)
+        return self._cut(source, around, [now], [0.5], 2 * step / max(frames, 16), [now] * 8, [])
 
 
 class PaperSynthesisStage(nn.Module):

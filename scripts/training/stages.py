@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from scripts.networks import HDLNet
 from scripts.networks.hdlnet import repeat
-from scripts.networks.motion import gap_view
+from scripts.networks.motion import gap_view, image_motion
+from scripts.networks.temporal_interpolation import TemporalInterpolation
 
 
 def prepare_batch(
@@ -16,6 +17,27 @@ def prepare_batch(
     """Moves a batch of ``Windows`` to the device; it is input and target at once, as MONAI's engines expect."""
     moved = {key: value.to(device, non_blocking=non_blocking) for key, value in batch.items()}
     return moved, moved
+
+
+def interpolate(
+    module: TemporalInterpolation, batch: dict[str, Tensor]
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Runs the temporal interpolation at every target time of a batch of ``Windows``, B samples of K times.
+
+    Args:
+        module: the first module, its weights channels-last.
+        batch: as ``Windows`` gives it.
+
+    Returns:
+        View [B, 46, X / 2, Y / 2]; features [B, C, X / 2, Y / 2]; and magnitude, logits and motion of all B * K frames,
+        as ``TemporalInterpolation.decode`` gives them.
+    """
+    keys, gap, count = batch["keys"], batch["gap"], batch["tau"].shape[1]
+    view, motions = gap_view(keys)
+    seen = module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
+    features = repeat(seen, count).contiguous(memory_format=torch.channels_last)
+    tau, gap = batch["tau"].flatten(), repeat(gap, count)
+    return view, seen, module.decode(repeat(keys, count), features, repeat(motions, count), tau, gap)
 
 
 class InterpolationStage(nn.Module):
@@ -33,14 +55,8 @@ class InterpolationStage(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Interpolates and segments every target time of a batch: see ``InterpolationLoss`` for the result."""
-        keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
-        count = tau.shape[1]
-        with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
-            view, motions = gap_view(keys)
-            features = self.module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
-            keys, gap, motions = repeat(keys, count), repeat(gap, count), repeat(motions, count)
-            features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            magnitude, logits, motion = self.module.decode(keys, features, motions, tau.flatten(), gap)
+        with torch.autocast(batch["keys"].device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+            _, _, (magnitude, logits, motion) = interpolate(self.module, batch)
         return {"magnitude": magnitude.float(), "logits": logits.float(), "motion": motion.float()}
 
 
@@ -62,30 +78,24 @@ class SynthesisStage(nn.Module):
         """Synthesises velocities at every target time of a batch of ``Windows``.
 
         Args:
-            batch: as ``Windows`` with ``cycle`` gives it, B samples of K times.
+            batch: as ``Windows`` with ``velocities`` gives it, B samples of K times.
 
         Returns:
             One tensor, as MONAI's adversarial engine wants, [B * K, 10, X, Y] float32: three velocities (cm/s at
             RR = 1000 ms); logit of tissue; magnitude; where the true velocity is known (1) or not (0); probability
             of the ventricle; three logits of labels.
         """
-        keys, tau, gap = batch["keys"], batch["tau"], batch["gap"]
-        count = tau.shape[1]
-        with torch.autocast(keys.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
-            times, gaps, beat = tau.flatten(), repeat(gap, count), repeat(batch["beat"], count)
+        count = batch["tau"].shape[1]
+        with torch.autocast(batch["keys"].device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             with torch.no_grad():
-                view, motions = gap_view(keys)
-                seen = self.interpolation.encode(
-                    view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap
-                )
-                repeated = repeat(seen, count).contiguous(memory_format=torch.channels_last)
-                motions = repeat(motions, count)
-                magnitude, logits, motion = self.interpolation.decode(
-                    repeat(keys, count), repeated, motions, times, gaps
-                )
-            features = self.module.encode(view, seen, batch["cycle"], gap)
+                view, seen, (magnitude, logits, motion) = interpolate(self.interpolation, batch)
+                before, after = batch["around"][:, :-1], batch["around"][:, 1:]
+                steps = image_motion(before.flatten(0, 1).unsqueeze(1), after.flatten(0, 1).unsqueeze(1))[:, :2]
+                steps = repeat(steps.float().unflatten(0, before.shape[:2]).flatten(1, 2), count)
+            features = self.module.encode(view, seen, batch["cycle"], batch["gap"])
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
-            velocity, tissue = self.module.decode(features, motions, magnitude, logits, motion, times, gaps, beat)
+            times, gap, beat = batch["tau"].flatten(), repeat(batch["gap"], count), repeat(batch["beat"], count)
+            velocity, tissue = self.module.decode(features, steps, magnitude, logits, motion, times, gap, beat)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
         parts = (velocity, tissue, magnitude, known, ventricle, logits)

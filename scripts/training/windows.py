@@ -4,19 +4,16 @@ import math
 
 import torch
 import torch.nn.functional as F
-from ignite.engine import Engine, Events
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scripts.networks import HDLNet
 from scripts.networks.blocks import CYCLE_FRAMES
 from scripts.networks.hdlnet import describe_beat
-from scripts.networks.motion import warp
+from scripts.networks.motion import STEPS, outer_reach, spline_frames, warp
 from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.phantom.scanner import add_noise
 
-from .beats import segmented_badly
-from .sources import HEARTS, Source, phantom_sources, segmented_areas
+from .sources import Source
 from .sunnybrook import NOT_POOL, UNKNOWN
 
 TARGETS = 3
@@ -104,9 +101,9 @@ class Windows(Dataset):
             A dictionary: keys [4, X, Y], the acquired frames; gap [], as a share of the cycle; tau [K];
             cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y]; label [K, X, Y] uint8; motion
             [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown); noise [], standard deviation of
-            the noise (0 where unknown); real [], 1 where the frames are a patient's own. With ``velocities`` also beat
-            [34], velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN where unknown), and wall [K, X, Y] bool, the wall
-            that moves so.
+            the noise (0 where unknown); real [], 1 where the frames are a patient's own. With ``velocities`` also
+            around [6, X, Y], the acquired frames that ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s
+            at RR = 1000 ms (NaN where unknown); and wall [K, X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
         return self._draw(self.sources[self._integer(0, len(self.sources))])
@@ -115,12 +112,13 @@ class Windows(Dataset):
         frames = source.magnitude.shape[0]
         if source.still:
             # A patient's cycle, as far as two pictures tell of it, or a cine that stands still.
-            return self._cut(source, [0] * 4, [0, 0, 0], [0.0, 0.5, 1.0], 1 / 9, [0] + [self._integer(0, 2)] * 7)
+            cycle = [0] + [self._integer(0, 2)] * (CYCLE_FRAMES - 1)
+            return self._cut(source, [0] * 4, [0, 0, 0], [0.0, 0.5, 1.0], 1 / 9, cycle, [0] * (STEPS + 1))
         gaps = [g for g in (1, 2, 3, 4, 5, 6, 8) if frames // g >= 3 and (frames % g == 0 or frames == 20)]
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         weights = torch.tensor([3.0 if g * 9 == frames or g == 6 or frames == 20 else 1.0 for g in gaps])
         gap = gaps[int(torch.multinomial(weights, 1, generator=self.generator))]
-        reach = (round(frames / gap) + 9) // 12
+        reach, (spacing, before) = outer_reach(round(frames / gap)), spline_frames(round(frames / gap))
         inside = [self._integer(0, gap + 1), self._integer(0, gap)]
         if self._uniform(0, 1) < 0.7 and len(source.labelled) < frames:
             inside[0] = inside[1]
@@ -134,13 +132,21 @@ class Windows(Dataset):
         index = [start - reach * gap, start, start + gap, start + gap * (1 + reach)]
         count = frames / gap
         cycle = [start + round(k * count / CYCLE_FRAMES) * gap for k in range(CYCLE_FRAMES)]
-        return self._cut(source, index, [start + a for a in at], [a / gap for a in at], gap / frames, cycle)
+        around = [start + gap * ((k - STEPS // 2) * spacing - before) for k in range(STEPS + 1)]
+        return self._cut(source, index, [start + a for a in at], [a / gap for a in at], gap / frames, cycle, around)
 
     def _cut(
-        self, source: Source, keys: list[int], targets: list[int], tau: list[float], gap: float, cycle: list[int]
+        self,
+        source: Source,
+        keys: list[int],
+        targets: list[int],
+        tau: list[float],
+        gap: float,
+        cycle: list[int],
+        around: list[int],
     ) -> dict[str, Tensor]:
         frames = source.magnitude.shape[0]
-        wanted = [k % frames for k in keys + targets + cycle]
+        wanted = [k % frames for k in keys + targets + cycle + (around if self.velocities else [])]
         images = source.magnitude[wanted].float()
         labels = source.labels[[t % len(source.labels) for t in targets]]
         count = len(targets)
@@ -162,7 +168,10 @@ class Windows(Dataset):
         noisy = images
         if source.noise > 0:
             noisy = add_noise(images, torch.tensor(source.noise), self.generator)
-        coarse = F.avg_pool2d(noisy[None, 4 + count :], 8)[0]
+            if not source.still:
+                # A frame that is wanted twice is one acquisition.
+                noisy = noisy[[wanted.index(k) for k in wanted]]
+        coarse = F.avg_pool2d(noisy[None, 4 + count : 4 + count + CYCLE_FRAMES], 8)[0]
         if source.still:
             # From this picture to the other one and back.
             weight = torch.sin(torch.arange(CYCLE_FRAMES) * math.pi / CYCLE_FRAMES)[:, None, None] ** 2
@@ -180,16 +189,16 @@ class Windows(Dataset):
             "real": torch.tensor(float(source.velocity is None and not source.still)),
         }
         if self.velocities:
+            sample["around"] = noisy[4 + count + CYCLE_FRAMES :] / scale
             sample["wall"] = wall
             sample["beat"] = self._beat(source.areas, keys[1], round(1 / gap), gap * frames)
             sample["velocity"] = velocity
         return sample
 
     def _beat(self, size: Tensor, start: int, count: int, step: float) -> Tensor:
-        """Describes the beat from ``count`` frames on, with errors such as a segmentation makes."""
+        """Describes the beat from ``count`` frames on."""
         index = [round(start + k * step) % len(size) for k in range(count)]
-        seen = segmented_badly(size[index], 0.02, self.generator)
-        return describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0, 0]
+        return describe_beat(size[None, index], torch.ones(1, dtype=torch.int64))[0, 0]
 
     def _normal(self) -> Tensor:
         return torch.randn((), generator=self.generator)
@@ -226,33 +235,3 @@ class Windows(Dataset):
         # The coil's shading, which differs from scanner to scanner.
         shade = 0.25 * self._normal() * x / self.size + 0.25 * self._normal() * y / self.size
         return images * torch.exp(2 * shade), labels
-
-
-class FreshSlices:
-    """Replaces some phantom slices after every epoch and draws anew, so that no epoch repeats another.
-
-    Args:
-        windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
-        phantoms: how many these are.
-        count: how many to replace each epoch.
-        seed: seed of the phantom.
-        network: measures the ventricles as ``segmented_areas`` does; None leaves their true size.
-    """
-
-    def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
-        self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
-
-    def attach(self, engine: Engine) -> None:
-        """Hooks onto a trainer."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Replaces slices, oldest first."""
-        epoch = engine.state.epoch
-        self.windows.epoch = epoch
-        size = self.windows.sources[0].magnitude.shape[-1]
-        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
-        if self.network is not None:
-            segmented_areas(fresh, self.network)
-        for k, source in enumerate(fresh):
-            self.windows.sources[((epoch - 1) * self.count + k) % self.phantoms] = source

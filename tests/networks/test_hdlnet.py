@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from scripts.networks import HDLNet
-from scripts.networks.hdlnet import heart_window, neighbours, steady_areas, whole_cycle
+from scripts.networks.hdlnet import describe_beat, heart_window, neighbours, steady_areas, whole_cycle
 from scripts.networks.motion import gap_view, warp
 
 
@@ -142,13 +142,28 @@ def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
 
 
 def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():
-    labels = torch.zeros(1, 9, 3, 40, 40)
-    labels[:, :, 0] = 10.0
-    labels[:, :, :, 10:30, 10:30] = torch.tensor([-10.0, 10.0, -10.0])[:, None, None]
-    labels[:, :, :, 15:25, 15:25] = torch.tensor([-10.0, -10.0, 10.0])[:, None, None]
-    window = torch.ones(1, 1, 40, 40)
-    assert torch.allclose(steady_areas(labels, window), torch.tensor([100.0, 400.0]), atol=0.5)
-    labels[:, 4] = torch.tensor([10.0, -10.0, -10.0])[:, None, None]
-    areas = steady_areas(labels, window)
-    assert torch.allclose(areas[0, 4], torch.tensor([45.0, 320.0]), atol=0.5)
-    assert torch.allclose(areas[0, 3], torch.tensor([100.0, 400.0]), atol=0.5)
+    labels = torch.zeros(1, 9, 40, 40, dtype=torch.int64)
+    labels[..., 10:30, 10:30] = 1
+    labels[..., 15:25, 15:25] = 2
+    assert steady_areas(probability(labels))[0].tolist() == [[100, 400]] * 9
+    labels[:, 4] = 0
+    areas = steady_areas(probability(labels))
+    assert areas[0, 4].tolist() == pytest.approx([45, 320])
+    assert areas[0, 3].tolist() == [100, 400]
+
+
+def probability(labels):
+    return F.one_hot(labels, 3).movedim(-1, 2).float()
+
+
+def test_the_beat_is_told_by_radii_and_by_the_area_of_the_wall():
+    # Pool of 100 and 400, wall of 300 and 500 pixels in turns.
+    areas = torch.tensor([[100.0, 400.0], [400.0, 900.0]]).repeat(4, 1)[None]
+    beat = describe_beat(areas, torch.ones(1, dtype=torch.int64))[0]
+    assert beat.shape == (8, 50)
+    pool, outer, wall = beat[0, :12].view(4, 3).unbind(1)
+    # Radii in twenties of pixels are 1 and 0.5, 1.5 and 1; their means are softened by 0.05. The wall's mean is 400.
+    assert pool.tolist() == pytest.approx([4 * (1 / 0.8 - 1), 4 * (0.5 / 0.8 - 1)] * 2, abs=1e-3)
+    assert outer.tolist() == pytest.approx([4 * (1.5 / 1.3 - 1), 4 * (1 / 1.3 - 1)] * 2, abs=1e-3)
+    assert wall.tolist() == pytest.approx([10 * 100 / 401, -10 * 100 / 401] * 2, abs=1e-3)
+    assert torch.equal(beat[0, -2:], beat[1, -2:])

@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.interpolate import CubicSpline
 
-from scripts.networks.motion import gap_view, image_motion, path, warp
+from scripts.networks.hdlnet import around_gaps
+from scripts.networks.motion import gap_view, image_motion, outer_reach, path, spline_frames, spline_velocity, warp
 
 
 def texture(size: int = 96, shift: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
@@ -58,12 +61,11 @@ def test_path_of_a_cubic_motion_is_exact(frames, reach, tau):
 
     steps = [where(0) - where(-reach), where(1) - where(0), where(1 + reach) - where(1)]
     motions = torch.tensor([v for s in steps for v in (s, -2 * s)])[None, :, None, None].expand(1, 6, 8, 8)
-    ways, velocity = path(motions, torch.tensor([tau]), torch.tensor([1 / frames]))
+    ways = path(motions, torch.tensor([tau]), torch.tensor([1 / frames]))
     speed = 0.7 - 0.8 * tau + 0.3 * tau**2
     to_first = (where(0) - where(tau)) / tau if tau else -speed
     to_second = (where(1) - where(tau)) / (1 - tau) if tau < 1 else speed
     assert ways[0, :, 4, 4].tolist() == pytest.approx([to_first, -2 * to_first, to_second, -2 * to_second], abs=1e-4)
-    assert velocity[0, :, 4, 4].tolist() == pytest.approx([speed, -2 * speed], abs=1e-4)
 
 
 def test_path_of_a_turning_picture_follows_the_tissue():
@@ -74,11 +76,53 @@ def test_path_of_a_turning_picture_follows_the_tissue():
     chord = 2 * math.sin(turn / 2)
     motion = torch.stack((-y, x)) * chord
     motions = motion.repeat(3, 1, 1)[None] / math.cos(turn / 2)
-    _, velocity = path(motions, torch.tensor([0.5]), torch.tensor([1 / 9]))
-    assert torch.allclose(centre(velocity)[0], centre(torch.stack((-y, x))) * turn, atol=0.05)
+    ways = path(motions, torch.tensor([0.0]), torch.tensor([1 / 9]))
+    where = torch.stack((x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)))
+    assert torch.allclose(centre(ways)[0, 2:], centre(where - torch.stack((x, y))), atol=0.05)
 
 
 def test_warp_shifts_and_keeps_the_border():
     image = torch.arange(12.0).reshape(1, 1, 3, 4)
     moved = warp(image, torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 3, 4))
     assert torch.allclose(moved[0, 0], F.pad(image[0, :, 1:], (0, 0, 0, 1), mode="replicate")[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", range(3, 61))
+def test_what_moves_steadily_is_seen_so_at_every_number_of_frames(frames):
+    """Path and spline look as far as the frames that the network picks for them."""
+    speed, gap, tau = torch.tensor([1.5, -0.5]).view(1, 2, 1, 1).expand(1, 2, 8, 8), torch.tensor([1 / frames]), 0.3
+    reach, (spacing, _) = outer_reach(frames), spline_frames(frames)
+    ways = path(torch.cat((speed * reach, speed, speed * reach), 1).double(), torch.tensor([tau]), gap)
+    assert torch.allclose(ways, torch.cat((-speed, speed), 1), atol=1e-5)
+    velocity = spline_velocity((speed * spacing).repeat(1, 5, 1, 1), torch.tensor([tau]), gap)
+    assert torch.allclose(velocity, speed, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [9, 20, 50, 54])
+@pytest.mark.parametrize("tau", [0.0, 0.4, 1.0])
+def test_velocity_is_that_of_the_natural_spline_through_the_sum_of_motions(frames, tau):
+    steps = torch.randn(1, 10, 1, 1, generator=torch.Generator().manual_seed(frames))
+    spacing, before = spline_frames(frames)
+    sums = np.concatenate((np.zeros((1, 2)), np.cumsum(steps.view(5, 2).numpy(), 0)))
+    spline = CubicSpline(np.arange(-2, 4) * spacing - before, sums, bc_type="natural")
+    found = spline_velocity(steps, torch.tensor([tau]), torch.tensor([1 / frames]))
+    assert found.flatten().tolist() == pytest.approx(spline(tau, 1).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "cyclic"), [(6, 1), (6, 0), (33, 1)])
+def test_each_gap_is_given_the_motions_around_it(frames, cyclic):
+    """A picture that moves by its own amount over each interval; a cine that ends stands still there."""
+    spacing, before = spline_frames(frames)
+    place = torch.cat((torch.zeros(1), torch.rand(frames - 1, generator=torch.Generator().manual_seed(2)) * 3))
+    cine = torch.cat([texture(64, shift=(float(x), 0.0)) for x in place], 1)
+    steps = around_gaps(cine, torch.tensor([cyclic])).view(frames, 5, 2, 32, 32)
+    found = centre(steps, 12).mean((3, 4))
+
+    def frame(k: int) -> int:
+        return k % frames if cyclic else min(max(k, 0), frames - 1)
+
+    for gap in range(frames):
+        starts = [frame(gap - before + k * spacing) for k in range(-2, 3)]
+        wanted = [float(place[frame(k + spacing)] - place[k]) for k in starts]
+        assert found[gap, :, 0].tolist() == pytest.approx(wanted, abs=0.12)
+        assert found[gap, :, 1].tolist() == pytest.approx([0] * 5, abs=0.12)

@@ -42,7 +42,9 @@ def test_no_ventricle_gives_no_infinite_velocity():
 def test_a_ventricle_that_keeps_its_size_has_no_beat():
     beat = describe_beat(torch.full((1, 9, 2), 400.0), CYCLIC)
     assert beat.shape == (1, 9, BEAT_NUMBERS)
-    assert torch.allclose(beat[..., :-2], beat[0, 0, 0].expand(9, BEAT_NUMBERS - 2), atol=1e-5)
+    radii, wall = beat[0, :, :-2].view(9, -1, 3).split((2, 1), 2)
+    assert torch.allclose(radii, radii[0, 0, 0].expand(radii.shape), atol=1e-5)
+    assert (wall == 0).all()
     assert torch.allclose(beat[..., -2:], torch.tensor(0.0), atol=1e-5)  # a radius of 20 pixels is the unit
 
 
@@ -51,4 +53,4 @@ def test_the_beat_is_told_from_each_frame_on():
     areas = torch.stack((400 + 100 * torch.cos(t), 900 + 80 * torch.cos(t)), dim=1)[None]
     beat, later = describe_beat(areas, CYCLIC), describe_beat(areas.roll(-3, 1), CYCLIC)
     assert torch.allclose(beat.roll(-3, 1), later, atol=1e-6)
-    assert beat[0, 0, 2] > beat[0, 6, 2]  # the pool at the gap's first frame: largest at time 0
+    assert beat[0, 0, 3] > beat[0, 6, 3]  # the pool at the gap's first frame: largest at time 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss
+from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss, segmented_badly
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_motion_returns_to_where_it_started(beats):
 
 def test_samples_have_the_shapes_that_the_stage_reads(beats):
     sample = beats[0]
-    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 34), "curves": (6, 3)}
+    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 50), "curves": (6, 3)}
     assert {k: tuple(v.shape) for k, v in sample.items()} == shapes
     assert 8 <= 1 / float(sample["gap"][0]) <= FRAMES
 
@@ -45,3 +45,13 @@ def test_the_error_is_a_share_of_the_curve():
     curves = torch.tensor([[[3.0, 0.0, 4.0], [3.0, 0.0, -4.0]]])
     output = {"pred": curves * 0.5, "label": {"curves": curves}}
     assert curve_error(output, 2).item() == pytest.approx(0.5)
+
+
+def test_a_segmentation_errs_by_pixels_at_both_borders():
+    true = torch.tensor([[400.0, 900.0]]).expand(4000, 2)
+    seen = (segmented_badly(true, 0.0, 0.15, torch.Generator().manual_seed(0)) / torch.pi).sqrt()
+    error = seen - (true / torch.pi).sqrt()
+    assert error.std(0).tolist() == pytest.approx([0.15, 0.15], rel=0.05)
+    assert torch.corrcoef(error.T)[0, 1].item() == pytest.approx(0.64, abs=0.04)
+    shared = segmented_badly(true, 0.3, 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(shared, shared[:1].expand(4000, 2))

@@ -6,9 +6,10 @@ from ignite.engine import Engine
 
 from scripts.networks.motion import warp
 from scripts.phantom.animate import animate, contour_radius
+from scripts.training.handlers import FreshSlices
 from scripts.training.losses import region
 from scripts.training.sources import Source, phantom_sources
-from scripts.training.windows import FreshSlices, Windows, displacements, turn_vectors
+from scripts.training.windows import Windows, displacements, turn_vectors
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_another_epoch_or_number_draws_another_sample(sources):
 def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
     both = torch.stack((torch.zeros(64, 64), torch.ones(64, 64))).half()
     label = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    windows = Windows([Source(both + 1, 0.0, label, None, None, [0], torch.zeros(1, 2), still=True)], 48, 20)
+    windows = Windows([Source(both + 1, 0.0, label, None, None, [0], torch.zeros(1, 2))], 48, 20)
     samples = [windows[k] for k in range(20)]
     assert all(torch.equal(s["keys"], s["keys"][:1].expand(4, -1, -1)) for s in samples)
     ratios = [float(s["cycle"][4].mean() / s["cycle"][0].mean()) for s in samples]
