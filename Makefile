@@ -5,6 +5,9 @@ RUN := $(VENV)/bin/python
 
 comma := ,
 
+# Large pages for torch on Linux: inference and training spend less time in the system.
+export THP_MEM_ALLOC_ENABLE := 1
+
 .PHONY: env deploy-env label-env demo figures test test-core test-deploy test-label lint train paper benchmark export package clean
 
 env: $(VENV)/.installed
