@@ -29,6 +29,7 @@ COMMANDS = {
     "picture": ("scripts.picture", "picture", "draw what the bundle wrote"),
     "phantom": ("scripts.phantom.studies", "write_phantom_studies", "write simulated studies"),
     "benchmark": ("scripts.benchmark.benchmark", "benchmark", "measure the weights beside peers: tables and figures"),
+    "ablate": ("scripts.benchmark.ablation", "ablate", "short trainings, each without one part of the network"),
     "card": ("scripts.benchmark.card", "card", "put a benchmark's figures into the model card"),
     "export": ("scripts.export", "export", "model.pt -> model.ts and model.onnx, compared"),
     "package": ("scripts.package", "package", "zip the bundle"),
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: no command {name!r}\n{usage}", file=sys.stderr)
         return 2
     module, function, _ = COMMANDS[name]
-    # Read by torch when it loads: large pages, without which the system's bookkeeping takes a third of an inference.
+    # Read by torch when it loads: large pages, which spare the system much bookkeeping.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         result = call(getattr(importlib.import_module(module), function), name, arguments[words_of_name:])

@@ -8,6 +8,8 @@ from typing import Any
 
 from scripts.cine.study import CineError
 
+from .ablation import RESULT as ABLATION
+from .ablation import page as describe
 from .bars import MAIN_GAP, OURS, REAL_GAP
 from .tables import Row, bars_table, table
 
@@ -41,12 +43,13 @@ WORDS = {
 }
 
 
-def card(result: str, bundle: str = "bundle") -> str:
+def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     """Puts a benchmark's figures into the model card and into metadata.json.
 
     Args:
         result: folder that ``benchmark`` wrote, or its benchmark.json.
         bundle: the bundle whose docs/README.md and configs/metadata.json are brought up to date.
+        ablation: folder that ``ablate`` wrote; without it the card shows no ablation.
 
     Returns:
         One line that says what was written.
@@ -56,14 +59,19 @@ def card(result: str, bundle: str = "bundle") -> str:
     """
     source = Path(result) / "benchmark.json" if Path(result).is_dir() else Path(result)
     page, metadata = Path(bundle) / "docs" / "README.md", Path(bundle) / "configs" / "metadata.json"
-    for path in (source, page, metadata):
+    study = [Path(ablation) / ABLATION] if ablation else []
+    for path in (source, page, metadata, *study):
         if not path.is_file():
-            raise CineError(f"{path}: no such file; expected what `python -m scripts benchmark` wrote, and a bundle")
+            raise CineError(f"{path}: no such file; expected what benchmark (and ablate) wrote, and a bundle")
     found, text = json.loads(source.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
+    figures = section(found)
+    for path in study:
+        figures += "\n\n### Ablation\n\nFrom `python -m scripts ablate OUT`. "
+        figures += describe(json.loads(path.read_text(encoding="utf-8"))).rstrip()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{section(found)}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
     about = json.loads(metadata.read_text(encoding="utf-8"))
     about["eval_metrics"] = metrics(found)
     metadata.write_text(json.dumps(about, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")

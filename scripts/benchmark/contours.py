@@ -15,13 +15,12 @@ from skimage.measure import find_contours
 from torch import Tensor, nn
 
 from scripts.assessment.carry import carried
-from scripts.assessment.maps import MYOCARDIUM, POOL
-from scripts.assessment.wall import extended
+from scripts.assessment.maps import POOL
 from scripts.training.sunnybrook import PIXEL_MM
 
 from .metrics import dice
 from .motion import ESTIMATORS, unit
-from .network import run, ventricle
+from .network import run
 
 #: RR at which velocities are given; only the ratio of time and RR matters here.
 RR_MS = 1000.0
@@ -95,7 +94,7 @@ def carried_by_motion(frames: Tensor, points: NDArray, steps: Sequence[int], nam
 def carried_by_velocity(
     network: nn.Module, frames: Tensor, points: NDArray, first: int, last: int
 ) -> NDArray[np.float64]:
-    """Moves points with a network's velocity in the wall that it found, continued a little beyond.
+    """Moves points with a network's velocity, as it is at each place: no segmentation decides.
 
     Args:
         network: A loaded model.
@@ -108,8 +107,7 @@ def carried_by_velocity(
         (N, 2), pixels.
     """
     factor = max(1, round(FRAMES_A_CYCLE / len(frames)))
-    pred = run(network, frames, factor)
-    velocity = extended(pred[4:6].numpy(), ventricle(pred).numpy() == MYOCARDIUM)
+    velocity = run(network, frames, factor)[4:6].numpy()
     step, spacing = RR_MS / velocity.shape[1], (PIXEL_MM, PIXEL_MM)
     return carried(points * PIXEL_MM, velocity, spacing, step, first * factor, last * factor) / PIXEL_MM
 
@@ -126,7 +124,7 @@ class ContourTally:
             self.overlaps.setdefault(name, {}).setdefault(subject, []).append(overlap)
 
     def figures(self) -> list[dict[str, object]]:
-        """One row a peer and patient: mean and worst Dice over the slices, and how many were better left unmoved."""
+        """One row a peer and patient: mean and worst Dice over the slices, and how many carrying made better."""
         return [
             {
                 "peer": name,

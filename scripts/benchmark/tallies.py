@@ -29,7 +29,9 @@ from .metrics import (
 
 Row = dict[str, object]
 
-LABELS = {1: "myocardium", 2: "pool"}
+LABELS = {"myocardium": (1,), "pool": (2,), "ventricle": (1, 2)}
+"""What is measured: the labels that make it up. The ventricle is all inside the epicardium."""
+
 FALSE_PIXELS = 20
 """Pixels in a frame without a ventricle from which on one was found (45 square mm)."""
 
@@ -115,11 +117,11 @@ class SegmentationTally:
             found: [T, X, Y] int, labels.
             wanted: [T, X, Y] uint8; frames with ``NOT_POOL`` count for the pool alone.
         """
-        for label, name in LABELS.items():
+        for name, labels in LABELS.items():
             sure = torch.ones(len(wanted), dtype=torch.bool)
-            if label == 1:
+            if 1 in labels:
                 sure = ~(wanted >= NOT_POOL).flatten(1).any(1)
-            a, b = found[sure] == label, wanted[sure] == label
+            a, b = (torch.isin(x[sure], torch.tensor(labels)) for x in (found, wanted))
             if not len(a):
                 continue
             there = b.flatten(1).any(1)

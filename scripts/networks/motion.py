@@ -7,6 +7,9 @@ from torch import Tensor
 VIEW_CHANNELS = 46
 """Channels of ``gap_view``."""
 
+STEPS = 5
+"""Motions from frame to frame that ``spline_velocity`` joins, the third one over the gap."""
+
 
 def warp(image: Tensor, displacement: Tensor) -> Tensor:
     """Samples an image at displaced positions, bilinearly; outside it the border's value is taken.
@@ -114,6 +117,20 @@ def image_motion(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat((motion * 2, middle.double(), coarse.double()), dim=1)
 
 
+def motions_between(frames: Tensor) -> Tensor:
+    """Estimates the motion from each frame to the next.
+
+    Args:
+        frames: [B, K, X, Y] float, X and Y divisible by 8.
+
+    Returns:
+        [B, K - 1, 6, X / 2, Y / 2] float64, as ``image_motion`` gives it.
+    """
+    # All pairs go as one batch.
+    motion = image_motion(frames[:, :-1].flatten(0, 1).unsqueeze(1), frames[:, 1:].flatten(0, 1).unsqueeze(1))
+    return motion.unflatten(0, (frames.shape[0], frames.shape[1] - 1))
+
+
 def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
     """What the trunks see of a gap: the frames, their differences, and the motion between neighbours.
 
@@ -125,9 +142,7 @@ def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
         and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels: before, in and after the gap.
     """
     differences = (keys[:, 1:] - keys[:, :-1]) * 3
-    # The three pairs go as one batch.
-    pairs = image_motion(keys[:, :3].flatten(0, 1).unsqueeze(1), keys[:, 1:].flatten(0, 1).unsqueeze(1))
-    motions = pairs.unflatten(0, (keys.shape[0], 3))
+    motions = motions_between(keys)
     seen = motions.flatten(1, 2).to(keys.dtype)
     view = torch.cat((F.pixel_unshuffle(torch.cat((keys, differences), dim=1), 2), seen), dim=1)
     return view, motions[:, :, :2].flatten(1, 2)
@@ -179,10 +194,6 @@ def path(motions: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
         + before * ((s + r) * (s - 1) / outer)
     )
     return torch.cat((to_first, to_second), dim=1).float()
-
-
-STEPS = 5
-"""Motions from frame to frame that ``spline_velocity`` joins, the third one over the gap."""
 
 
 def spline_frames(frames: int) -> tuple[int, int]:

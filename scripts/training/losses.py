@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scripts.networks import VelocityAssessment
-from scripts.networks.motion import warp
+from scripts.networks.motion import motions_between
 from scripts.networks.phase_synthesis import PIXEL_CM
 
 from .sunnybrook import NOT_POOL, UNKNOWN
@@ -97,23 +97,28 @@ class InterpolationLoss(nn.Module):
         return loss + self.smoothness * rough
 
 
-def motion_consistency(velocity: Tensor, target: dict[str, Tensor], ventricle: Tensor) -> Tensor:
-    """How well in-plane velocity explains a patient's own frames: two neighbours, each moved half-way, must meet.
+def motion_consistency(velocity: Tensor, target: dict[str, Tensor], weight: Tensor) -> Tensor:
+    """How far in-plane velocity is from the motion seen between two neighbouring frames.
 
     Args:
         velocity: [B, K, 3, X, Y] float, cm/s at RR = 1000 ms; the last two times are neighbouring frames.
-        target: magnitude [B, K, X, Y], tau [B, K], gap [B] and real [B], as ``Windows`` gives them.
-        ventricle: [B, 1, X, Y] float, where it shall count.
+        target: magnitude [B, K, X, Y], tau [B, K] and gap [B], as ``Windows`` gives them.
+        weight: [B, 1, X, Y] float, where it shall count.
 
     Returns:
-        Scalar.
+        Scalar, cm/s.
     """
-    step = (target["tau"][:, -1] - target["tau"][:, -2]) * target["gap"]
-    pixels = (velocity[:, -1, :2] + velocity[:, -2, :2]) / 2 * (step / PIXEL_CM)[:, None, None, None]
-    before = warp(target["magnitude"][:, -2:-1], -pixels / 2)
-    after = warp(target["magnitude"][:, -1:], pixels / 2)
-    weight = ventricle * (target["real"] * (step > 0))[:, None, None, None]
-    return (torch.sqrt((before - after).square() + 1e-3) * weight).sum() / weight.sum().clamp_min(1)
+    step = ((target["tau"][:, -1] - target["tau"][:, -2]) * target["gap"]).clamp_min(1e-3)
+    pixels = motions_between(target["magnitude"][:, -2:])[:, 0, :2].float()
+    pixels = F.interpolate(pixels, scale_factor=2.0, mode="bilinear", align_corners=False)
+    seen = pixels * (PIXEL_CM / step)[:, None, None, None]
+    error = charbonnier((velocity[:, -1, :2] + velocity[:, -2, :2]) / 2 - seen)
+    return (error * weight).sum() / weight.sum().clamp_min(1)
+
+
+def charbonnier(error: Tensor) -> Tensor:
+    """Absolute value with a round bottom, for velocities in cm/s."""
+    return torch.sqrt(error.square() + 0.05) - 0.05**0.5
 
 
 class SynthesisLoss(nn.Module):
@@ -122,7 +127,8 @@ class SynthesisLoss(nn.Module):
     Args:
         curves: weight of the mean radial, circumferential and longitudinal velocity over the myocardium.
         tissue: weight of the cross entropy of the foreground.
-        consistency: weight of ``motion_consistency``.
+        consistency: weight of ``motion_consistency`` where the true velocity is unknown: a patient's own frames, and
+            pictures that stand still.
         smoothness: weight of the velocity's first differences in the ventricle of patients.
     """
 
@@ -130,7 +136,7 @@ class SynthesisLoss(nn.Module):
         self,
         curves: float = 0.5,
         tissue: float = 0.1,
-        consistency: float = 2.0,
+        consistency: float = 1.0,
         smoothness: float = 0.05,
     ) -> None:
         super().__init__()
@@ -154,8 +160,7 @@ class SynthesisLoss(nn.Module):
         # The wall is what is measured; around it velocity is known, but of little use.
         wall = target["wall"].flatten(0, 1)[:, None]
         weight = known * (0.02 + 0.1 * region(labels) + wall)
-        error = torch.sqrt((velocity - truth).square() + 0.05) - 0.05**0.5
-        loss = (error * weight).sum() / weight.sum().clamp_min(1)
+        loss = (charbonnier(velocity - truth) * weight).sum() / weight.sum().clamp_min(1)
 
         mask = wall.float()
         swapped = [self.assessment(mask, v.unsqueeze(2)) for v in (velocity, truth)]
@@ -166,9 +171,9 @@ class SynthesisLoss(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(pairs[:, 3:4], signal, reduction="none")
         loss = loss + self.tissue * (entropy * sure).mean()
 
-        ventricle = F.max_pool2d(pairs[:, 6:7].detach().unflatten(0, shape)[:, -1], 7, 1, 3)
-        loss = loss + self.consistency * motion_consistency(velocity.unflatten(0, shape), target, ventricle)
         inside = pairs[:, 6:7].detach() * (1 - known)
+        around = F.max_pool2d(inside.unflatten(0, shape)[:, -1], 7, 1, 3)
+        loss = loss + self.consistency * motion_consistency(velocity.unflatten(0, shape), target, around)
         rough = velocity.diff(dim=-1).abs() * inside[..., 1:]
         rough = rough.sum() + (velocity.diff(dim=-2).abs() * inside[..., 1:, :]).sum()
         return loss + self.smoothness * rough / inside.sum().clamp_min(1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scripts.networks import HDLNet
 from scripts.networks.hdlnet import repeat
-from scripts.networks.motion import gap_view, image_motion
+from scripts.networks.motion import gap_view, motions_between
 from scripts.networks.temporal_interpolation import TemporalInterpolation
 
 
@@ -89,9 +89,7 @@ class SynthesisStage(nn.Module):
         with torch.autocast(batch["keys"].device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             with torch.no_grad():
                 view, seen, (magnitude, logits, motion) = interpolate(self.interpolation, batch)
-                before, after = batch["around"][:, :-1], batch["around"][:, 1:]
-                steps = image_motion(before.flatten(0, 1).unsqueeze(1), after.flatten(0, 1).unsqueeze(1))[:, :2]
-                steps = repeat(steps.float().unflatten(0, before.shape[:2]).flatten(1, 2), count)
+                steps = repeat(motions_between(batch["around"])[:, :, :2].float().flatten(1, 2), count)
             features = self.module.encode(view, seen, batch["cycle"], batch["gap"])
             features = repeat(features, count).contiguous(memory_format=torch.channels_last)
             times, gap, beat = batch["tau"].flatten(), repeat(batch["gap"], count), repeat(batch["beat"], count)

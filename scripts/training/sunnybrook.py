@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt, shift
 from skimage.draw import polygon2mask
 from skimage.io import imread
 from torch import Tensor
@@ -30,8 +31,14 @@ NOT_POOL = 3
 UNKNOWN = 255
 """Label of a pixel that nobody looked at."""
 
-# The contours' origin, found by their authors' readers: about one pixel off, more on one patient.
+# The contours' origin, seen from the pictures' edges: about one pixel off, more on one patient.
+ORIGIN = (1.0, 1.0)
 OFFSETS = {"SC-HF-I-01": (2.0, 1.5)}
+
+# The masks are the same contours, drawn with their border: too large all around, and from an origin
+# of their own.
+MASK_ORIGIN = (0.75, 0.75)
+MASK_BORDER = 0.3
 
 
 @dataclass
@@ -71,7 +78,7 @@ def to_grid(image: np.ndarray, pixel_mm: float = SOURCE_PIXEL_MM) -> Tensor:
 def _contours(root: Path, patient: str) -> dict[tuple[int, int, str], np.ndarray]:
     """Polygons in rows and columns by slice, frame, and kind (i: endocardium, o: epicardium)."""
     found = {}
-    offset = OFFSETS.get(patient, (1.0, 1.0))
+    offset = OFFSETS.get(patient, ORIGIN)
     for path in sorted((root / "contours" / patient).glob("*contour-manual.txt")):
         match = re.match(r"IM-0001-(\d+)-([io])contour", path.name)
         if match:
@@ -83,6 +90,14 @@ def _contours(root: Path, patient: str) -> dict[tuple[int, int, str], np.ndarray
 
 def _mask(polygon: np.ndarray, shape: tuple[int, int] = (256, 256)) -> Tensor:
     return to_grid(polygon2mask(shape, polygon).astype(np.float32)) > 0.5
+
+
+def _without_border(mask: np.ndarray) -> Tensor:
+    """Brings a mask of the endocardium to where the contour that it was drawn from lies in the picture."""
+    inside = distance_transform_edt(mask) - distance_transform_edt(~mask)
+    # The distance to the nearest pixel of the other side: the border lies half-way to it.
+    level = np.where(inside > 0, inside - 0.5, inside + 0.5)
+    return to_grid(shift(level, (-MASK_ORIGIN[1], -MASK_ORIGIN[0]), order=1, mode="nearest")) > MASK_BORDER
 
 
 def _label(inner: Tensor, outer: Tensor | None) -> Tensor:
@@ -147,9 +162,11 @@ def load_pairs(root: Path) -> list[RealSlice]:
         frames = []
         for path in paths:
             number = int(re.search(r"-(\d+)\.dcm", path.name)[1]) - 1  # type: ignore[index]
-            inner = to_grid((imread(root / "edes" / "endo_masks" / path.name) > 0).astype(np.float32)) > 0.5
-            outer = contours.get(patient, {}).get((index, number % FRAMES, "o"))
-            label = _label(inner, None if outer is None else _mask(outer) | inner)
+            drawn = contours.get(patient, {})
+            polygon, outer = drawn.get((index, number % FRAMES, "i")), drawn.get((index, number % FRAMES, "o"))
+            mask = imread(root / "edes" / "endo_masks" / path.name) > 0
+            inner = _without_border(mask) if polygon is None else _mask(polygon)
+            label = _label(inner, None if outer is None else _mask(outer))
             frames.append((int(inner.sum()), to_grid(imread(path)), label))
         frames = [f for f in sorted(frames, key=lambda f: -f[0]) if f[0] >= 12]
         if frames:

@@ -101,9 +101,9 @@ class Windows(Dataset):
             A dictionary: keys [4, X, Y], the acquired frames; gap [], as a share of the cycle; tau [K];
             cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y]; label [K, X, Y] uint8; motion
             [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown); noise [], standard deviation of
-            the noise (0 where unknown); real [], 1 where the frames are a patient's own. With ``velocities`` also
-            around [6, X, Y], the acquired frames that ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s
-            at RR = 1000 ms (NaN where unknown); and wall [K, X, Y] bool, the wall that moves so.
+            the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the acquired frames that
+            ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN where unknown); and
+            wall [K, X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
         return self._draw(self.sources[self._integer(0, len(self.sources))])
@@ -186,7 +186,6 @@ class Windows(Dataset):
             "label": labels,
             "motion": motion,
             "noise": torch.tensor(source.noise if source.velocity is not None else 0.0) / scale,
-            "real": torch.tensor(float(source.velocity is None and not source.still)),
         }
         if self.velocities:
             sample["around"] = noisy[4 + count + CYCLE_FRAMES :] / scale

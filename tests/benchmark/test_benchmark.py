@@ -47,7 +47,7 @@ def test_everything_but_cost_on_one_phantom_slice(ours, tmp_path):
     assert frames["flow"] > frames["nearest"]
     assert {row["peer"] for row in tables["velocity"]} == {"zero", "flow", "hdlnet", "hdlnet, own labels"}
     assert {(row["frames_are"], row["label"]) for row in tables["segmentation"]} == {
-        (kind, label) for kind in ("acquired", "interpolated") for label in ("myocardium", "pool")
+        (kind, label) for kind in ("acquired", "interpolated") for label in ("myocardium", "pool", "ventricle")
     }
     assert any("best peer" in bar["row"] for bar in result["bars"])
     write_result(result, tmp_path)

@@ -56,6 +56,19 @@ def test_figures_replace_the_old_ones(bundle):
     assert "benchmark.json" in again
 
 
+def test_an_ablation_is_shown_where_one_is_given(bundle):
+    rows = [{"without": "cycle context", "gain_db_phantoms": 1.234}]
+    about = {"steps": 200, "phantoms": 9, "animated": 3}
+    (bundle / "study").mkdir()
+    (bundle / "study/ablation.json").write_text(json.dumps({"about": about, "interpolation": rows, "synthesis": rows}))
+    card(str(bundle), str(bundle), str(bundle / "study"))
+    text = (bundle / "docs/README.md").read_text()
+    assert "200 steps on 9 phantom slices" in text
+    assert "| cycle context | 1.234 |" in text
+    card(str(bundle), str(bundle))
+    assert "cycle context" not in (bundle / "docs/README.md").read_text()
+
+
 def test_a_card_without_a_place_is_left_alone(bundle):
     (bundle / "docs/README.md").write_text("# Card\n")
     with pytest.raises(CineError, match="no single pair"):

@@ -106,6 +106,7 @@ def test_segmentation_counts_what_is_false_and_what_is_missed():
     assert (rows["pool"]["frames"], rows["pool"]["missed"]) == (2, 1)
     assert (rows["pool"]["frames_without"], rows["pool"]["false"]) == (2, 1)
     assert rows["myocardium"]["false"] == 0
+    assert rows["ventricle"]["dice"] == pytest.approx(2 / 3)
     assert rows["myocardium"]["hd95_mm"] == 0
 
 

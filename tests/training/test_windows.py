@@ -2,11 +2,8 @@
 
 import pytest
 import torch
-from ignite.engine import Engine
 
 from scripts.networks.motion import warp
-from scripts.phantom.animate import animate, contour_radius
-from scripts.training.handlers import FreshSlices
 from scripts.training.losses import region
 from scripts.training.sources import Source, phantom_sources
 from scripts.training.windows import Windows, displacements, turn_vectors
@@ -52,20 +49,6 @@ def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
     assert any(r > 1.2 for r in ratios)  # half a cycle later it is the other picture
 
 
-def test_slices_are_replaced_oldest_first():
-    windows = Windows(phantom_sources(3, 11, 48), 48, 4)
-    before = list(windows.sources)
-    fresh, trainer = FreshSlices(windows, 3, 2, seed=0), Engine(lambda *_: None)
-    fresh.attach(trainer)
-    trainer.run([0], max_epochs=1)
-    assert windows.sources[2] is before[2]
-    assert not any(a is b for a, b in zip(windows.sources[:2], before[:2], strict=True))
-    assert windows.epoch == 1
-    trainer.state.epoch = 2
-    fresh(trainer)
-    assert windows.sources[2] is not before[2]
-
-
 def test_true_motion_explains_the_frames_better_than_blending(sources):
     """Also after turns by 90 degrees: vectors turn with their picture."""
     for source in sources:
@@ -107,24 +90,3 @@ def test_displacement_of_a_constant_velocity():
 def test_no_sources_is_an_error_in_words():
     with pytest.raises(ValueError, match="at least one slice cine"):
         Windows([], 48, 4)
-
-
-def disc(radius, centre=(30.0, 34.0), size=64):
-    x, y = torch.arange(size)[:, None] - centre[0], torch.arange(size)[None] - centre[1]
-    return torch.sqrt(x**2 + y**2) < radius
-
-
-def test_the_radius_of_a_disc():
-    centre, radius = contour_radius(disc(12), 1.5)
-    assert torch.allclose(centre, torch.tensor([-2.25, 3.75]), atol=0.05)
-    assert abs(float(radius[0, 0]) - 18) < 1
-    assert radius[1:].abs().max() < 0.5
-
-
-def test_an_animated_picture_starts_as_it_is():
-    picture = disc(12).float() * 0.7 + disc(18).float() * 0.3
-    cine = animate(torch.Generator().manual_seed(0), picture, disc(12), disc(18), 12, 64)
-    pool = (cine.labels[0, 0] == 2).sum() / disc(12).sum()
-    assert abs(float(pool) - 1) < 0.15
-    areas = (cine.labels[0] == 2).flatten(1).sum(1)
-    assert areas.min() < 0.95 * areas[0], "the ventricle contracts"

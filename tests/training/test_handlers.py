@@ -1,0 +1,33 @@
+"""What hangs onto the engines, and where weights start from."""
+
+import torch
+from ignite.engine import Engine
+
+from scripts.networks import HDLNet
+from scripts.training.handlers import FreshSlices, start_from
+from scripts.training.sources import phantom_sources
+from scripts.training.windows import Windows
+
+
+def test_slices_are_replaced_oldest_first():
+    windows = Windows(phantom_sources(3, 11, 48), 48, 4)
+    before = list(windows.sources)
+    fresh, trainer = FreshSlices(windows, 3, 2, seed=0), Engine(lambda *_: None)
+    fresh.attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert windows.sources[2] is before[2]
+    assert not any(a is b for a, b in zip(windows.sources[:2], before[:2], strict=True))
+    assert windows.epoch == 1
+    trainer.state.epoch = 2
+    fresh(trainer)
+    assert windows.sources[2] is not before[2]
+
+
+def test_a_network_starts_from_what_fits(tmp_path):
+    torch.manual_seed(0)
+    old, new = HDLNet(features=24), HDLNet()
+    first = new.state_dict()["interpolation.motion_in.weight"].clone()
+    torch.save({"network": old.state_dict()}, tmp_path / "checkpoint.pt")
+    started = start_from(new, str(tmp_path / "checkpoint.pt")).state_dict()
+    assert torch.equal(started["synthesis.beat.curves.weight"], old.state_dict()["synthesis.beat.curves.weight"])
+    assert torch.equal(started["interpolation.motion_in.weight"], first)  # another shape in the old one
