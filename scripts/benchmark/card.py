@@ -66,8 +66,9 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     found, text = json.loads(source.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
     figures = section(found)
     for path in study:
-        figures += "\n\n### Ablation\n\nFrom `python -m scripts ablate OUT`. "
-        figures += describe(json.loads(path.read_text(encoding="utf-8"))).rstrip()
+        ablated = json.loads(path.read_text(encoding="utf-8"))
+        figures += f"\n\n### Ablation\n\nFrom `python -m scripts ablate OUT --steps {ablated['about']['steps']}`. "
+        figures += describe(ablated).rstrip()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
