@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .dicom_scan import Frame, scan
 from .dicom_select import select
-from .dicom_timing import CYCLIC_COVERAGE, Timing, timed
+from .dicom_timing import LONGEST_STEP, Timing, timed
 from .study import CineError, Study, check_image, require_rr
 
 #: DICOM's patient axes point left, posterior, head (PS3.3 C.7.6.2.1.1); nibabel's right, anterior, head.
@@ -32,8 +32,8 @@ def read_dicom_frames(
     """Read the short-axis cine of a DICOM folder (or one enhanced multi-frame file), and which images it was read from.
 
     Files may come in any order and depth, beside other series and other files: GE's one series for all slices and
-    frames, Siemens' and Philips' one series a slice, enhanced multi-frame. The cine is the largest set of parallel
-    planes with at least three frames each; phase images beside it are left aside.
+    frames, Siemens' and Philips' one series a slice, enhanced multi-frame. The cine is the largest stack of
+    parallel planes with at least three frames each, of one acquisition; what lies beside it is left aside.
 
     Args:
         source: Folder or file.
@@ -45,8 +45,8 @@ def read_dicom_frames(
         T, in the order of the study's slices and frames.
 
     Raises:
-        CineError: If no cine, or several, are found; if frames are ragged, orientations or sizes mixed, timing missing,
-            images constant, signed, NaN, phase images, or files truncated.
+        CineError: If no cine, or several, are found; if frames are ragged, orientations or sizes mixed, geometry or
+            timing missing, images constant, signed, NaN, phase images, or files truncated.
     """
     source = Path(source)
     if rr_ms is not None:
@@ -56,7 +56,9 @@ def read_dicom_frames(
     affine, geometry_notes = stack_affine([timing.frames for timing in slices])
     cyclic = all(timing.cyclic for timing in slices)
     if not cyclic:
-        notes.append(f"the frames cover less than {CYCLIC_COVERAGE:.0%} of RR: gated prospectively, not cyclic")
+        notes.append(
+            f"the frames end more than {LONGEST_STEP:g} frames before the end of RR: gated prospectively, not cyclic"
+        )
     first = slices[0].frames[0]
     study = Study.arranged(
         read_pixels(slices, check_image),

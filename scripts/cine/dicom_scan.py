@@ -13,6 +13,7 @@ from pydicom import Dataset
 from tqdm import tqdm
 
 from .study import CineError
+from .venc import GE_TAGS, ge_magnitude
 
 #: SOP classes whose files must hold an image: classic, enhanced, legacy converted MR (PS3.4 B.5).
 _MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
@@ -101,7 +102,8 @@ def scan(source: Path) -> list[Frame]:
     """Read the headers of every MR image in a folder, its subfolders, or one file. Other files are passed over.
 
     Raises:
-        CineError: If the source does not exist, holds no MR image, or holds an MR file that is cut off.
+        CineError: If the source does not exist, holds no MR image, or holds an MR file that is cut off or states no
+            size.
     """
     if not source.exists():
         raise CineError(f"{source}: no such file or folder")
@@ -123,7 +125,7 @@ def _read(path: Path) -> Iterator[Frame]:
             return
         file.seek(0)
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*_TAGS, *GE_TAGS])
             # pydicom takes a header that ends early without a word; an image's header ends with the pixels' tag.
             syntax = header.file_meta.get("TransferSyntaxUID")
             complete = syntax == pydicom.uid.DeflatedExplicitVRLittleEndian or file.read(1) != b""
@@ -150,6 +152,11 @@ def _may_be_cut(start: bytes) -> bool:
 
 def _frame(path: Path, index: int | None, header: Dataset, values: Any, component: Any, image_type: Any) -> Frame:
     """A record from the file's header and the frame's own values."""
+    rows, columns = _int(header.get("Rows")), _int(header.get("Columns"))
+    if not rows or not columns:
+        raise CineError(
+            f"{path}: (0028,0010) Rows, (0028,0011) Columns: found {rows}, {columns}, expected numbers of pixels"
+        )
     kinds = {str(component or "").upper(), *(str(k).upper() for k in _list(image_type)[2:])}
     return Frame(
         path=path,
@@ -159,7 +166,7 @@ def _frame(path: Path, index: int | None, header: Dataset, values: Any, componen
         description=str(header.get("SeriesDescription") or ""),
         sop_uid=str(header.get("SOPInstanceUID", "")),
         vendor=str(header.get("Manufacturer") or "unknown"),
-        size=(int(header.Rows), int(header.Columns)),
+        size=(rows, columns),
         spacing=tuple(_vector(values.get("PixelSpacing"), 2)),
         orientation=_vector(values.get("ImageOrientationPatient"), 6),
         position=_vector(values.get("ImagePositionPatient"), 3),
@@ -169,7 +176,7 @@ def _frame(path: Path, index: int | None, header: Dataset, values: Any, componen
         instance=_int(values.get("InstanceNumber")),
         nominal_ms=_float(values.get("NominalInterval")),
         heart_rate=_float(values.get("HeartRate")),
-        magnitude=not kinds & _NOT_MAGNITUDE,
+        magnitude=not kinds & _NOT_MAGNITUDE and ge_magnitude(header),
     )
 
 

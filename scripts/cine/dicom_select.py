@@ -1,12 +1,16 @@
-"""Which images of a folder are the short-axis cine: the largest set of parallel cine planes."""
+"""Which images of a folder are the short-axis cine: the largest stack of parallel cine planes."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .dicom_scan import Frame
 from .study import CineError
@@ -14,12 +18,24 @@ from .study import CineError
 #: A cine has at least this many frames.
 MIN_FRAMES = 3
 _PARALLEL = np.cos(np.deg2rad(1.0))
+#: A slice that is tilted by less than this may have been meant for the stack.
+_NEARLY_PARALLEL = np.cos(np.deg2rad(10.0))
 _SAME_PLACE_MM = 0.5
+#: Ratio of the widest to the narrowest step between slices that still passes for even.
+_EVEN = 1.2
+#: Words of a description that tell the slices of one stack apart, as their numbers do.
+_LEVELS = {"base", "basal", "mid", "apex", "apical"}
+
+_SPACING = "(0028,0030) PixelSpacing"
+_ORIENTATION = "(0020,0037) ImageOrientationPatient"
+_POSITION = "(0020,0032) ImagePositionPatient"
+
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A set of parallel cine planes, no two at one place.
+    """One acquisition: a set of parallel cine planes, no two at one place.
 
     Attributes:
         planes: Frames of each plane, unordered; the planes rise along the image normal.
@@ -33,22 +49,38 @@ class Candidate:
         return [frame for plane in self.planes for frame in plane]
 
     @property
+    def middle(self) -> Frame:
+        """An image of the plane in the middle."""
+        return self.planes[len(self.planes) // 2][0]
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What its images have in common by name."""
+        return _kind(self.middle.description)
+
+    @property
     def series(self) -> dict[str, Frame]:
         """One image of each series, by SeriesInstanceUID, in order of SeriesNumber."""
         first: dict[str, Frame] = {}
-        for frame in sorted(self.frames, key=lambda f: f.series_number or 0):
+        for frame in sorted(self.frames, key=_number):
             first.setdefault(frame.series_uid, frame)
         return first
 
-    def __str__(self) -> str:
+    @property
+    def numbers(self) -> str:
+        """Its SeriesNumbers."""
+        return ", ".join("?" if f.series_number is None else str(f.series_number) for f in self.series.values())
+
+    @property
+    def extent(self) -> str:
+        """Its size in words. Like the numbers and unlike a description, it cannot name a patient."""
         counts = sorted({len(plane) for plane in self.planes})
-        numbers = ", ".join("?" if f.series_number is None else str(f.series_number) for f in self.series.values())
+        rows, columns = self.middle.size
+        return f"{len(self.planes)} slice(s) x {'/'.join(map(str, counts))} frames, {columns} x {rows}"
+
+    def __str__(self) -> str:
         descriptions = ", ".join(sorted({f"'{f.description}'" for f in self.series.values()}))
-        rows, columns = self.planes[0][0].size
-        return (
-            f"series {numbers} {descriptions}: {len(self.planes)} slice(s) x {'/'.join(map(str, counts))} frames, "
-            f"{columns} x {rows}, UID {', '.join(self.series)}"
-        )
+        return f"series {self.numbers} {descriptions}: {self.extent}, UID {', '.join(self.series)}"
 
 
 def select(source: Path, frames: list[Frame], series: str | int | None = None) -> tuple[Candidate, list[str]]:
@@ -63,7 +95,8 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
         The choice, and notes on what was left aside.
 
     Raises:
-        CineError: If there is no cine, or more than one; if the choice is ragged or mixes orientations or sizes.
+        CineError: If there is no cine, or more than one; if the choice is ragged or mixes orientations or sizes; if
+            a slice that seems to belong to it differs, or lacks its geometry, and `series` does not settle it.
     """
     if series is not None and not str(series).isdigit():
         frames = [f for f in frames if f.series_uid == str(series)]
@@ -73,33 +106,45 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
     if not magnitude:
         raise CineError(
             f"{frames[0].where}: (0008,0008) ImageType or (0008,9208) ComplexImageComponent: found only phase "
-            f"images in "
-            f"{source}, expected magnitude images"
+            f"images in {source}, expected magnitude images"
         )
-    groups = _groups(magnitude)
-    found = sorted((c for group in groups for c in _candidates(group)), key=lambda c: -len(c.planes))
+    placeless = [f for f in magnitude if _lacking(f)]
+    groups = _groups([f for f in magnitude if not _lacking(f)])
+    found = [candidate for group in groups for candidate in _candidates(group)]
+    found.sort(key=lambda c: (-len(c.planes), _number(next(iter(c.series.values())))))
     if not found:
         raise CineError(_nothing(source, magnitude))
     choice = _pick(source, found, series)
-    _check(choice, groups)
+    _check(choice, groups, placeless)
+    if series is None:
+        _check_complete(choice, found, placeless)
     notes = []
     if len(frames) > len(magnitude):
         left = len(frames) - len(magnitude)
         notes.append(f"{left} phase or derived images beside the magnitude images were left aside")
-    others = [c for c in found if c is not choice]
+    if placeless:
+        tags = ", ".join(sorted({_lacking(f) for f in placeless}))
+        notes.append(f"{len(placeless)} images without a usable {tags} were left aside")
+    others = [f"series {c.numbers} ({c.extent})" for c in found if c is not choice]
     if others:
-        notes.append(
-            f"{len(others)} other cine(s) in the folder, of {len(others[0].planes)} slice(s) at most, were left aside"
-        )
+        more = f"; and {len(others) - 5} more" if len(others) > 5 else ""
+        notes.append(f"{len(others)} other cine(s) in the folder were left aside: {'; '.join(others[:5])}{more}")
     return choice, notes
 
 
+def _lacking(frame: Frame) -> str:
+    """The tag without which an image has no place in a stack: the first that is absent or unusable; empty if none."""
+    if not (np.isfinite(frame.spacing).all() and min(frame.spacing) > 0):
+        return _SPACING
+    if not np.isfinite(frame.orientation).all():
+        return _ORIENTATION
+    return "" if np.isfinite(frame.position).all() else _POSITION
+
+
 def _groups(frames: list[Frame]) -> list[list[Frame]]:
-    """Images of one orientation, size and pixel spacing. Images without geometry are left out."""
+    """Images of one orientation, size and pixel spacing."""
     groups: list[list[Frame]] = []
     for frame in frames:
-        if not np.isfinite([*frame.orientation, *frame.position, *frame.spacing]).all() or min(frame.spacing) <= 0:
-            continue
         for group in groups:
             if _alike(group[0], frame):
                 group.append(frame)
@@ -119,28 +164,63 @@ def _alike(a: Frame, b: Frame) -> bool:
 
 
 def _candidates(group: list[Frame]) -> list[Candidate]:
-    """Stacks in a group of parallel images.
+    """Stacks in a group of parallel images, each of one acquisition.
 
-    A place that was imaged more than once, in several series, is never merged: the first candidate takes the first
-    series at each such place, the second candidate the second, and so on.
+    A series that covers several places is a stack of its own. Series of one place make a stack together if they have
+    the same number of frames and the same description, but for the slice. Of these a place that was imaged more than
+    once is never merged: the first candidate takes the first series at each such place, the second candidate the
+    second, and so on.
     """
-    row, column = group[0].orientation[:3], group[0].orientation[3:]
-    heights = np.array([f.position for f in group]) @ np.cross(row, column)
+    normal = _normal(group[0])
+    series: dict[str, list[Frame]] = defaultdict(list)
+    for frame in group:
+        series[frame.series_uid].append(frame)
+    found: list[Candidate] = []
+    single: dict[tuple[tuple[str, ...], int], list[list[Frame]]] = defaultdict(list)
+    for images in series.values():
+        planes = _by_place(images, [_height(f, normal) for f in images])
+        if max(map(len, planes)) < MIN_FRAMES:
+            continue  # a scout or a static stack; a short plane of a cine series is a ragged cine, told of later
+        if len(planes) > 1:
+            found.append(Candidate(tuple(map(tuple, planes))))
+        else:
+            single[_kind(images[0].description), len(images)].append(images)
+    for slices in single.values():
+        slices.sort(key=lambda images: (_number(images[0]), images[0].series_uid))
+        places = _by_place(slices, [_height(images[0], normal) for images in slices])
+        for repeat in range(max(map(len, places))):
+            found.append(Candidate(tuple(tuple(place[min(repeat, len(place) - 1)]) for place in places)))
+    return found
+
+
+def _kind(description: str) -> tuple[str, ...]:
+    """The words of a description without what numbers the slices: 'cine SAX 1', 'cine_sax_03', 'Cine SAX base'."""
+    return tuple(word for word in re.findall(r"[^\W\d_]+", description.lower()) if word not in _LEVELS)
+
+
+def _number(frame: Frame) -> int:
+    return frame.series_number or 0
+
+
+def _normal(frame: Frame) -> NDArray[np.float64]:
+    return np.cross(frame.orientation[:3], frame.orientation[3:])
+
+
+def _height(frame: Frame, normal: NDArray[np.float64]) -> float:
+    """Place of an image's centre along a normal, mm."""
+    middle = (np.array(frame.size) - 1) / 2 * frame.spacing
+    return float((frame.position + frame.orientation[:3] * middle[1] + frame.orientation[3:] * middle[0]) @ normal)
+
+
+def _by_place(items: Sequence[_T], heights: Sequence[float]) -> list[list[_T]]:
+    """Items at one place together, places from the lowest; at a place the items keep their order."""
     order = np.argsort(heights, kind="stable")
-    places = np.empty(len(group), int)
-    places[order] = np.concatenate([[0], np.cumsum(np.diff(heights[order]) > _SAME_PLACE_MM)])
-    acquisitions: dict[int, dict[str, list[Frame]]] = defaultdict(lambda: defaultdict(list))
-    for place, frame in zip(places.tolist(), group, strict=True):
-        acquisitions[place][frame.series_uid].append(frame)
-    cines = {uid for place in acquisitions.values() for uid, frames in place.items() if len(frames) >= MIN_FRAMES}
-    stacks: list[list[list[Frame]]] = []
-    for place in sorted(acquisitions):
-        # A short plane of a cine series is a ragged cine, told of later; a short plane of another series is a scout.
-        series = [frames for uid, frames in acquisitions[place].items() if uid in cines]
-        if series:
-            stacks.append(sorted(series, key=lambda frames: (frames[0].series_number or 0, frames[0].series_uid)))
-    passes = max((len(series) for series in stacks), default=0)
-    return [Candidate(tuple(tuple(series[min(k, len(series) - 1)]) for series in stacks)) for k in range(passes)]
+    places = np.empty(len(items), int)
+    places[order] = np.concatenate([[0], np.cumsum(np.diff(np.asarray(heights)[order]) > _SAME_PLACE_MM)])
+    found: list[list[_T]] = [[] for _ in range(places.max() + 1)]
+    for place, item in zip(places.tolist(), items, strict=True):
+        found[place].append(item)
+    return found
 
 
 def _pick(source: Path, found: list[Candidate], series: str | int | None) -> Candidate:
@@ -161,36 +241,92 @@ def _listed(found: list[Candidate]) -> str:
     return "; ".join(f"[{number}] {candidate}" for number, candidate in enumerate(found, 1))
 
 
-def _check(choice: Candidate, groups: list[list[Frame]]) -> None:
-    """Refuse a series that mixes orientations or sizes, and a ragged stack."""
-    chosen = choice.planes[len(choice.planes) // 2][0]
+def _check(choice: Candidate, groups: list[list[Frame]], placeless: list[Frame]) -> None:
+    """Refuse a series that mixes orientations or sizes or is incomplete, and a ragged stack."""
     own = set(choice.series)
-    for group in groups:
+    for group in [placeless, *(group for group in groups if choice.middle not in group)]:
         stray = next((f for f in group if f.series_uid in own), None)
-        if stray is None or _alike(stray, chosen):
-            continue
-        tag, found, expected = _difference(stray, chosen)
+        if stray is not None:
+            raise CineError(
+                f"{_differs(stray, choice.middle)} of the same series; expected one orientation and one size in a stack"
+            )
+    ragged = _ragged(choice.planes)
+    if ragged:
+        raise CineError(ragged)
+
+
+def _check_complete(choice: Candidate, found: list[Candidate], placeless: list[Frame]) -> None:
+    """Refuse a stack if a slice that seems to belong to it was left aside."""
+    series: dict[str, list[Frame]] = defaultdict(list)
+    for frame in placeless:
+        if frame.size == choice.middle.size and _kind(frame.description) == choice.kind:
+            series[frame.series_uid].append(frame)
+    complaints = [_differs(images[0], choice.middle) for images in series.values() if len(images) >= MIN_FRAMES]
+    for other in found:
+        if other is not choice and _completes(other, choice):
+            complaints.append(_ragged([*choice.planes, *other.planes]) or _differs(other.middle, choice.middle))
+    if complaints:
         raise CineError(
-            f"{stray.where}: {tag}: found {found}, but {expected} in {chosen.where} of the same series; "
-            "expected one orientation and one size in a stack"
-        )
-    counts = [len(plane) for plane in choice.planes]
-    if len(set(counts)) > 1:
-        usual = max(set(counts), key=counts.count)
-        odd = choice.planes[next(i for i, n in enumerate(counts) if n != usual)]
-        raise CineError(
-            f"{odd[0].where}: ragged frames: found {len(odd)} frames in this slice, expected {usual} as in the "
-            f"other slices "
-            f"(frames a slice: {', '.join(map(str, counts))})"
+            f"{complaints[0]}; this slice seems to belong to the stack of series {choice.numbers}. To read a stack "
+            f"without the others, pick one with series: {_listed(found)}"
         )
 
 
-def _difference(a: Frame, b: Frame) -> tuple[str, object, object]:
-    if a.size != b.size:
-        return "(0028,0010) Rows, (0028,0011) Columns", a.size, b.size
-    if not np.allclose(a.spacing, b.spacing, rtol=1e-3):
-        return "(0028,0030) PixelSpacing", tuple(map(float, a.spacing)), tuple(map(float, b.spacing))
-    return "(0020,0037) ImageOrientationPatient", a.orientation.tolist(), b.orientation.tolist()
+def _completes(other: Candidate, choice: Candidate) -> bool:
+    """Whether another cine is a part of the chosen stack, by name and place.
+
+    Slices of the same description are, if with them the stack is as evenly spaced as without: they lie in a gap or at
+    the next place. Slices of another description are, if with them the spacing becomes even: they fill a gap.
+    """
+    normal = _normal(choice.middle)
+    if abs(float(_normal(other.middle) @ normal)) < _NEARLY_PARALLEL:
+        return False
+    own = [_height(plane[0], normal) for plane in choice.planes]
+    without, joint = _unevenness(own), _unevenness([*own, *(_height(plane[0], normal) for plane in other.planes)])
+    if other.kind == choice.kind:
+        return joint < _EVEN * without
+    return len(other.planes[0]) == len(choice.planes[0]) and joint < without / _EVEN
+
+
+def _unevenness(heights: Sequence[float]) -> float:
+    """Ratio of the widest to the narrowest step between slices; infinite if two are at one place."""
+    steps = np.diff(np.sort(heights))
+    if not len(steps):
+        return 1.0
+    return float(steps.max() / steps.min()) if steps.min() > _SAME_PLACE_MM else np.inf
+
+
+def _ragged(planes: Sequence[Sequence[Frame]]) -> str:
+    """What to say of slices of unlike numbers of frames; empty if they are alike."""
+    counts = [len(plane) for plane in planes]
+    usual = max(set(counts), key=counts.count)
+    odd = next((plane for plane in planes if len(plane) != usual), None)
+    if odd is None:
+        return ""
+    return (
+        f"{odd[0].where}: ragged frames: found {len(odd)} frames in this slice, expected {usual} as in the other "
+        f"slices (frames a slice: {', '.join(map(str, counts))})"
+    )
+
+
+def _differs(stray: Frame, chosen: Frame) -> str:
+    """What sets an image apart from the chosen stack."""
+    found: object
+    expected: object
+    tag, found, expected = _lacking(stray), "no usable value", "one"
+    if tag:
+        pass
+    elif stray.size != chosen.size:
+        tag, found, expected = "(0028,0010) Rows, (0028,0011) Columns", stray.size, chosen.size
+    elif not np.allclose(stray.spacing, chosen.spacing, rtol=1e-3):
+        tag, found, expected = _SPACING, tuple(map(float, stray.spacing)), tuple(map(float, chosen.spacing))
+    elif not _alike(stray, chosen):
+        tag, found, expected = _ORIENTATION, stray.orientation.tolist(), chosen.orientation.tolist()
+    elif stray.description != chosen.description:
+        tag, found, expected = "(0008,103E) SeriesDescription", repr(stray.description), repr(chosen.description)
+    else:
+        tag, found, expected = "(0020,000E) SeriesInstanceUID", stray.series_uid, chosen.series_uid
+    return f"{stray.where}: {tag}: found {found}, but {expected} in {chosen.where}"
 
 
 def _nothing(source: Path, frames: list[Frame]) -> str:
@@ -200,16 +336,24 @@ def _nothing(source: Path, frames: list[Frame]) -> str:
         series[frame.series_uid].append(frame)
     found = []
     most = 1
+    placeless: list[Frame] = []
     for images in series.values():
         places: dict[bytes, int] = defaultdict(int)
         for image in images:
             places[image.position.round(1).tobytes()] += 1
         most = max(most, *places.values())
-        lacking = "" if np.isfinite(images[0].position).all() else " without (0020,0032) ImagePositionPatient"
+        lacking = [image for image in images if _lacking(image)]
+        if len(lacking) >= MIN_FRAMES:
+            placeless = placeless or lacking
         found.append(
             f"series {images[0].series_number} '{images[0].description}': {len(images)} image(s) at "
-            f"{len(places)} place(s){lacking}"
+            f"{len(places)} place(s)" + (f", {len(lacking)} without {_lacking(lacking[0])}" if lacking else "")
+        )
+    listed = "; ".join(found[:10]) + (f"; and {len(found) - 10} more series" if len(found) > 10 else "")
+    if placeless:
+        return (
+            f"{placeless[0].where}: no cine found: {_lacking(placeless[0])}: found no usable value in this and "
+            f"{len(placeless) - 1} other image(s) of the series, expected one in each. Found {listed}"
         )
     kind = "a static stack, one image at each place" if most == 1 else f"at most {most} images at one place"
-    listed = "; ".join(found[:10]) + (f"; and {len(found) - 10} more series" if len(found) > 10 else "")
     return f"{source}: no cine found: {kind}, expected at least {MIN_FRAMES} frames a slice. Found {listed}"

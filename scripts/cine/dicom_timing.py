@@ -10,8 +10,9 @@ import numpy as np
 from .dicom_scan import Frame
 from .study import CineError, plausible_rr
 
-#: Frames that cover less of RR than this leave out the end of diastole: the cine was gated prospectively.
-CYCLIC_COVERAGE = 0.85
+#: A step longer than this many usual ones leaves a frame out: within the cycle one is missing, from the last frame to
+#: the next R wave the end of diastole, as prospective gating does.
+LONGEST_STEP = 1.75
 #: Tags that state RR and differ by more than this disagree.
 _TOLERANCE = 0.1
 
@@ -37,7 +38,7 @@ class Timing:
         frames: Frames, first to last.
         times_ms: Time of each after the R wave, shape (T,), ms.
         rr_ms: RR interval, ms.
-        cyclic: Whether the frames cover RR.
+        cyclic: Whether the frames cover RR, so that the first follows the last.
         order_from: Tag that gave the order.
         rr_from: Tag that gave RR.
         notes: Tags that disagree.
@@ -57,7 +58,8 @@ def timed(plane: Sequence[Frame], rr_ms: float | None = None) -> Timing:
 
     TriggerTime (PS3.3 C.7.6.18.2) is believed if it differs from frame to frame and stays within one RR. Otherwise
     TemporalPositionIdentifier, then InstanceNumber give the order, and the frames are spread evenly over RR. RR is
-    `rr_ms`, else NominalInterval, else 60000 / HeartRate, else the span of the trigger times and one step.
+    `rr_ms`, else NominalInterval, else 60000 / HeartRate, else the span of the trigger times and one step; but
+    HeartRate comes before NominalInterval where the trigger times bear it out and not the other.
 
     Args:
         plane: Frames of one slice, in any order.
@@ -89,25 +91,23 @@ def _named(plane: Sequence[Frame], text: str) -> str:
 
 def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     trigger = np.array([np.nan if f.trigger_ms is None else f.trigger_ms for f in plane])
-    stated = _stated(plane, rr_ms)
-    notes = _disagreements(stated)
     span = _span(trigger)
+    stated = _stated(plane, rr_ms, span)
+    notes = _disagreements(stated)
     if span and not stated and plausible_rr(span):
         stated = {_TRIGGER: span}
     if not stated:
         raise CineError(
             f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
-            f"{plane[0].heart_rate}, "
-            f"{_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
+            f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
         )
     rr_from, rr = next(iter(stated.items()))
     if span and span <= (1 + _TOLERANCE) * rr:
         order = np.argsort(trigger)
         times = trigger[order]
-        _check_gaps([plane[i] for i in order], times)
-        return Timing(
-            tuple(plane[i] for i in order), times, rr, span >= CYCLIC_COVERAGE * rr, _TRIGGER, rr_from, tuple(notes)
-        )
+        _check_gaps([plane[i] for i in order], times, _TRIGGER, " ms")
+        cyclic = rr - (times[-1] - times[0]) <= LONGEST_STEP * np.median(np.diff(times))
+        return Timing(tuple(plane[i] for i in order), times, rr, bool(cyclic), _TRIGGER, rr_from, tuple(notes))
     order, order_from = _other_order(plane, trigger)
     if span:
         notes.append(
@@ -117,16 +117,20 @@ def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     return Timing(tuple(plane[i] for i in order), times, rr, True, order_from, rr_from, tuple(notes))
 
 
-def _stated(plane: Sequence[Frame], rr_ms: float | None) -> dict[str, float]:
-    """RR in ms by source, the most trusted first; implausible values left out."""
-    nominal = [f.nominal_ms for f in plane if plausible_rr(f.nominal_ms)]
+def _stated(plane: Sequence[Frame], rr_ms: float | None, span: float | None) -> dict[str, float]:
+    """RR in ms by source, the most trusted first; implausible values left out. `span` is of the trigger times, ms."""
+    nominal = [float(f.nominal_ms) for f in plane if f.nominal_ms and plausible_rr(f.nominal_ms)]
     rate = [60000 / f.heart_rate for f in plane if f.heart_rate and plausible_rr(60000 / f.heart_rate)]
-    stated = {} if rr_ms is None else {"argument rr_ms": rr_ms}
-    if nominal:
-        stated[_NOMINAL] = float(np.median(np.array(nominal, float)))
-    if rate:
-        stated[_RATE] = float(np.median(rate))
-    return stated
+    tags = {name: float(np.median(values)) for name, values in ((_NOMINAL, nominal), (_RATE, rate)) if values}
+    if span and len(tags) == 2:
+        by_nominal, by_rate = tags.values()
+        if _agree(span, by_rate) and not _agree(by_nominal, by_rate) and not _agree(by_nominal, span):
+            tags = {f"{_RATE}, borne out by {_TRIGGER}": by_rate, _NOMINAL: by_nominal}
+    return ({} if rr_ms is None else {"argument rr_ms": rr_ms}) | tags
+
+
+def _agree(one_ms: float, other_ms: float) -> bool:
+    return abs(one_ms - other_ms) <= _TOLERANCE * other_ms
 
 
 def _disagreements(stated: dict[str, float]) -> list[str]:
@@ -135,9 +139,9 @@ def _disagreements(stated: dict[str, float]) -> list[str]:
         return []
     (best, rr), *others = stated.items()
     return [
-        f"{name} gives RR = {other:.0f} ms, {best} {rr:.0f} ms: {best} was taken"
+        f"{name} gives RR = {other:.0f} ms; {rr:.0f} ms was taken, from {best}"
         for name, other in others
-        if abs(other - rr) > _TOLERANCE * rr
+        if not _agree(other, rr)
     ]
 
 
@@ -156,7 +160,9 @@ def _other_order(plane: Sequence[Frame], trigger: np.ndarray) -> tuple[np.ndarra
             times, repeats = np.unique(trigger[np.isfinite(trigger)], return_counts=True)
             if name == _INSTANCE and len(times) > 1 and repeats.min() > 1:
                 break  # several acquisitions under one series: numbered through, they would pass as one long cycle
-            return np.argsort(np.array(values, float)), name
+            order = np.argsort(np.array(values, float))
+            _check_gaps([plane[i] for i in order], np.array(values, float)[order], name)
+            return order, name
     first = plane[0]
     twin = next((f for f in plane[1:] if (f.trigger_ms, f.temporal) == (first.trigger_ms, first.temporal)), plane[1])
     raise CineError(
@@ -165,14 +171,14 @@ def _other_order(plane: Sequence[Frame], trigger: np.ndarray) -> tuple[np.ndarra
     )
 
 
-def _check_gaps(frames: list[Frame], times: np.ndarray) -> None:
-    steps = np.diff(times)
-    widest = int(np.argmax(steps))
-    if steps[widest] > 1.75 * np.median(steps):
+def _check_gaps(frames: Sequence[Frame], values: np.ndarray, tag: str, unit: str = "") -> None:
+    """Refuse a slice whose frames, in order, are not numbered or timed evenly."""
+    steps = np.diff(values)
+    widest, usual = int(np.argmax(steps)), float(np.median(steps))
+    if steps[widest] > LONGEST_STEP * usual:
         raise CineError(
-            f"{frames[widest].where}: ragged frames: {_TRIGGER} steps by {steps[widest]:.1f} ms to the next "
-            f"frame, expected "
-            f"{np.median(steps):.1f} ms as elsewhere: a frame is missing"
+            f"{frames[widest].where}: ragged frames: {tag} steps by {steps[widest]:.5g}{unit} to the next frame, "
+            f"expected {usual:.5g}{unit} as elsewhere: a frame is missing"
         )
 
 

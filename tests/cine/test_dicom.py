@@ -151,6 +151,16 @@ def test_prospective_gating_is_not_cyclic(study: Study, write: Callable[..., Pat
     np.testing.assert_allclose(found.frame_duration_ms, 70)
 
 
+@pytest.mark.parametrize(("frames", "cyclic"), [(25, True), (24, False), (22, False)])
+def test_frames_that_end_before_rr_are_not_stretched(frames: int, cyclic: bool, write: Callable[..., Path]) -> None:
+    """25 frames of 40 ms cover RR = 1000 ms; fewer leave out the end of diastole."""
+    pixels = np.random.default_rng(1).integers(0, 999, (20, 24, 3, frames))
+    found = read_dicom(write(pixels=pixels, rr_ms=1000.0, frame_times_ms=20 + 40.0 * np.arange(frames)))
+    assert found.cyclic == cyclic
+    np.testing.assert_allclose(found.frame_duration_ms, 40)
+    assert any("not cyclic" in note for note in found.notes) != cyclic
+
+
 def without(*names: str) -> Callable[[pydicom.Dataset], None]:
     def change(ds: pydicom.Dataset) -> None:
         for name in names:
@@ -176,7 +186,20 @@ def test_tags_that_disagree_are_noted(write: Callable[..., Path]) -> None:
     edit(folder, lambda ds: setattr(ds, "HeartRate", 60))
     found = read_dicom(folder)
     np.testing.assert_allclose(found.rr_ms, 800)
-    assert "HeartRate gives RR = 1000 ms" in found.notes[0]
+    assert "HeartRate gives RR = 1000 ms; 800 ms was taken, from (0018,1062) NominalInterval" in found.notes[0]
+
+
+@pytest.mark.parametrize(("nominal", "rate", "expected"), [(560, 75, 800), (1000, 77, 60000 / 77), (1000, 120, 1000)])
+def test_heart_rate_and_trigger_times_together_outweigh_the_nominal_interval(
+    nominal: int, rate: int, expected: float, write: Callable[..., Path]
+) -> None:
+    folder = write()
+    edit(folder, lambda ds: ds.update({"NominalInterval": nominal, "HeartRate": rate}))
+    found = read_dicom(folder)
+    np.testing.assert_allclose(found.rr_ms, expected)
+    if expected != nominal:
+        assert found.provenance["rr_ms"] == "(0018,1088) HeartRate, borne out by (0018,1060) TriggerTime"
+        assert f"NominalInterval gives RR = {nominal} ms" in found.notes[0]
 
 
 def test_bogus_trigger_times_give_way_to_instance_numbers(study: Study, write: Callable[..., Path]) -> None:

@@ -91,7 +91,24 @@ def test_a_frame_missing_in_every_slice(write: Write) -> None:
     folder = write(style="siemens")
     for path in folder.glob("*-0004.dcm"):
         path.unlink()
-    refused(folder, "0003.dcm: ragged frames: .*TriggerTime steps by 200.0 ms.*expected 100.0 ms.*a frame is missing")
+    refused(folder, "0003.dcm: ragged frames: .*TriggerTime steps by 200 ms.*expected 100 ms.*a frame is missing")
+
+
+@pytest.mark.parametrize(("first", "step"), [(1, 1), (400, 1), (3, 4)])
+@pytest.mark.parametrize("tag", ["InstanceNumber", "TemporalPositionIdentifier"])
+def test_a_number_missing_in_every_slice(tag: str, first: int, step: int, study: Study, write: Write) -> None:
+    """Numbers from any offset and in any step are taken, as of slices that were numbered in turn; a gap is not."""
+    folder = write(style="siemens")
+
+    def renumber(ds: pydicom.Dataset) -> None:
+        del ds.TriggerTime
+        setattr(ds, tag, first + step * (ds.InstanceNumber - 1))
+
+    edit(folder, renumber)
+    np.testing.assert_array_equal(read_dicom(folder).magnitude, study.magnitude)
+    for path in folder.glob("*-0004.dcm"):
+        path.unlink()
+    refused(folder, rf"0003.dcm: ragged frames: .*{tag} steps by {2 * step} to .*expected {step} as elsewhere")
 
 
 def test_mixed_orientation(write: Write) -> None:
