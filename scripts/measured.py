@@ -28,6 +28,7 @@ def measured(
     flip: str = "",
     order: str = "xyz",
     rr_ms: float | None = None,
+    series: str | int | None = None,
 ) -> Path:
     """Convert a measured 3Dir MVM study (magnitude and three phases) to velocity maps that `assess` takes.
 
@@ -36,7 +37,7 @@ def measured(
     and from base to apex), and study.json, which says where the venc came from.
 
     Args:
-        source: DICOM folder; or folder with NAME_magnitude, NAME_phase_x, _y, _z as NIfTI (12-bit phase).
+        source: DICOM folder or file; or folder with NAME_magnitude, NAME_phase_x, _y, _z as NIfTI (12-bit phase).
         out: Folder to write. It appears when it is complete; an earlier result there is replaced.
         venc: Velocity encoding along X, Y and the long axis, cm/s, such as 20,20,30; in place of what the tags say.
         labels: NIfTI file with labels of the left ventricle, on the grid of the study; by default the bundle's network
@@ -45,8 +46,10 @@ def measured(
         unwrap: Undo wrapping of velocities beyond the venc.
         swap: Exchange the components along X and Y.
         flip: Turn the sign of components, such as z or xy.
-        order: Components of the phase series by SeriesNumber, where no tag states a direction.
+        order: Components of the phase series by SeriesNumber or GE's codes, where no tag states a direction.
         rr_ms: RR interval in ms, if the source does not state it.
+        series: Which magnitude cine of a DICOM source, as `convert` takes it; by default the one at the phases' places
+            with as many frames, of several the last series before the phases.
 
     Returns:
         The folder written.
@@ -55,7 +58,7 @@ def measured(
         CineError: If the source is no such study, or an argument is wrong.
     """
     with whole_folder(out, source) as work:
-        found = corrected(read_measured(source, _speeds(venc), order, rr_ms), swap, flip, unwrap, offset)
+        found = corrected(read_measured(source, _speeds(venc), order, rr_ms, series), swap, flip, unwrap, offset)
         study, name = found.study, _name(Path(source), out)
         known = _given(labels, study) if labels else _segmented(study)
         step = float(study.frame_duration_ms.mean())
@@ -83,7 +86,7 @@ def _speeds(venc: str) -> tuple[float, ...]:
 
 def _name(source: Path, out: str) -> str:
     """Name of NIfTI files, else of the output folder: a DICOM folder may name the patient."""
-    names = [stem(path) for path in source.iterdir() if is_nifti(path)]
+    names = [stem(path) for path in source.iterdir() if is_nifti(path)] if source.is_dir() else []
     magnitudes = [name.removesuffix("_magnitude") for name in names if name.endswith("_magnitude")]
     return magnitudes[0] if magnitudes else Path(out).resolve().name
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .folder import MANIFEST
 from .manifest import read_manifest, study_from, write_manifest
+from .phase import FULL_SCALE
 from .study import RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -51,6 +52,7 @@ def read_nifti(path: str | Path, rr_ms: float | None = None) -> Study:
         if content.get("image") == path.name:
             rr_ms = None if rr_ms is None else require_rr(rr_ms)
             return study_from(content, pixels if pixels.ndim == 4 else pixels[:, :, None], beside, rr_ms)
+    _refuse_phase(pixels, path)
     rr, provenance, notes = _timing(path, header, pixels, rr_ms)
     known = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     provenance["affine"] = "NIfTI sform or qform" if known else "NIfTI pixdim; sform and qform codes are 0"
@@ -65,6 +67,20 @@ def read_nifti(path: str | Path, rr_ms: float | None = None) -> Study:
         )
     except CineError as error:
         raise CineError(f"{path}: {error}") from error
+
+
+def _refuse_phase(pixels: NDArray, path: Path) -> None:
+    """Refuse 12-bit phase images: half of full scale is no velocity, and phase of air is anything in every frame."""
+    half, sample = FULL_SCALE / 2, pixels[::2, ::2]
+    if sample.min() < 0 or sample.max() >= FULL_SCALE or abs(float(np.median(sample)) / half - 1) > 0.05:
+        return
+    whole = bool((sample == np.rint(sample)).all())
+    air = float((sample.std(-1) > 0.4 * half).mean())
+    if whole and air > 0.01:
+        raise CineError(
+            f"{path}: found whole numbers about {half:.0f} that run from {sample.min():g} to {sample.max():g} in "
+            f"{100 * air:.0f} % of the pixels, as 12-bit phase images have; expected a magnitude cine"
+        )
 
 
 def read_study_folder(folder: str | Path, rr_ms: float | None = None) -> Study:

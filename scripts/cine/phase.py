@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from skimage.restoration import unwrap_phase
 
+from .dicom import rescale
+from .dicom_scan import Frame
 from .study import CineError
+from .venc import in_cm_s, is_ge
 
 #: Raw values of a 12-bit phase image; half of it is zero velocity.
 FULL_SCALE = 4096
+#: Phase fills its range if it reaches this share of both ends.
+_FILLED = 0.95
 #: A pixel holds signal if its mean magnitude is above this share of the brightest ones'.
 SIGNAL = 0.15
 #: Fewer static pixels than this cannot carry a fit.
@@ -20,12 +26,12 @@ def decode(raw: NDArray, venc: float, where: str) -> NDArray[np.float32]:
     """Turn phase into velocity, cm/s: v = (raw / 4096 - 0.5) 2 venc.
 
     Args:
-        raw: Whole numbers 0 to 4095, or Siemens' rescaled -4096 to 4095; any shape.
+        raw: Whole numbers of any shape: 0 to 4095, signed -2048 to 2047, or Siemens' rescaled -4096 to 4094.
         venc: Velocity that turns the phase by pi, cm/s.
         where: What to name in the message.
 
     Raises:
-        CineError: If the numbers are neither.
+        CineError: If the numbers are none of these, or could be either of the last two.
     """
     low, high = float(raw.min()), float(raw.max())
     if not np.isfinite([low, high]).all() or not np.array_equal(raw, np.rint(raw)):
@@ -35,9 +41,53 @@ def decode(raw: NDArray, venc: float, where: str) -> NDArray[np.float32]:
             f"{where}: found {low:g} to {high:g}, expected raw phase: 0 to {FULL_SCALE - 1}, or {-FULL_SCALE} to "
             f"{FULL_SCALE - 1}"
         )
-    half = FULL_SCALE if low < 0 else FULL_SCALE / 2
-    middle = 0.0 if low < 0 else FULL_SCALE / 2
+    half, middle = (_signed_half(raw, where), 0.0) if low < 0 else (FULL_SCALE / 2, FULL_SCALE / 2)
     return ((raw.astype(np.float32) - np.float32(middle)) / np.float32(half)) * np.float32(venc)
+
+
+def _signed_half(raw: NDArray, where: str) -> float:
+    """Value of the venc in whole numbers about zero: 2048 in 12 bits, 4096 where Siemens rescaled these by 2."""
+    low, high, half = float(raw.min()), float(raw.max()), FULL_SCALE / 2
+    if low < -half or high >= half or not (raw % 2).any():
+        return FULL_SCALE
+    if min(-low, high) >= _FILLED * half:
+        return half
+    raise CineError(
+        f"{where}: found signed phase from {low:g} to {high:g}: 12 bits ({-half:g} to {half - 1:g}), or a part of "
+        f"{-FULL_SCALE} to {FULL_SCALE - 1}; expected values that fill one of them, as noise in air does, or 0 to "
+        f"{FULL_SCALE - 1} with {half:g} for zero velocity: add {half:g} to 12 bits"
+    )
+
+
+def decode_dicom(pixels: NDArray, frame: Frame, venc: float) -> NDArray[np.float32]:
+    """Turn a DICOM series' pixels into velocity, cm/s.
+
+    Args:
+        pixels: Rescaled, any shape: cm/s if RescaleType says so; in 12 bits phase; GE's signed ones mm/s.
+        frame: One of the images, which tells what the pixels are.
+        venc: Velocity that turns the phase by pi, cm/s.
+
+    Raises:
+        CineError: If the pixels are none of these.
+    """
+    header = pydicom.dcmread(frame.path, stop_before_pixels=True, force=True)
+    if in_cm_s(header, frame.index):
+        return pixels.astype(np.float32)
+    bits, signed = int(header.BitsStored), bool(int(header.get("PixelRepresentation", 0)))
+    slope, intercept = rescale(header, frame)
+    if bits <= 12:
+        low = intercept - (2 ** (bits - 1) * slope if signed else 0)
+        return ((pixels - low) / (2**bits * slope) - 0.5).astype(np.float32) * np.float32(2 * venc)
+    low, high = float(pixels.min()), float(pixels.max())
+    if is_ge(frame.vendor) and low < 0:
+        if max(-low, high) <= 10.2 * venc:
+            return (pixels / 10).astype(np.float32)
+    elif low >= -FULL_SCALE and high < FULL_SCALE and np.array_equal(pixels, np.rint(pixels)):
+        return decode(pixels, venc, frame.where)
+    raise CineError(
+        f"{frame.where}: found {bits}-bit phase from {low:g} to {high:g}, expected 12 bits, GE's mm/s within the venc "
+        f"of {venc:g} cm/s, or velocities with (0028,1054) RescaleType cm/s"
+    )
 
 
 def unwrapped(velocity: NDArray, magnitude: NDArray, venc: float, cyclic: bool = True) -> NDArray[np.float32]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,18 +13,20 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from tqdm import tqdm
 
-from .dicom import LPS_TO_RAS, read_dicom, read_pixels, rescale, stack_affine
+from .dicom import LPS_TO_RAS, read_pixels, stack_affine
 from .dicom_scan import DERIVED_BY_US, Frame, scan
 from .dicom_select import select
-from .dicom_timing import timed
+from .dicom_timing import Timing, timed
 from .nifti import is_nifti, load_nifti, read_nifti, stem
-from .phase import FULL_SCALE, background_offset, decode, unwrapped
-from .study import CineError, Study, base_first, seen_from_apex
-from .venc import Encoding, encoding
+from .phase import background_offset, decode, decode_dicom, unwrapped
+from .study import CineError, Study, base_first, check_image, require_rr, seen_from_apex
+from .venc import GE_DIRECTIONS, Encoding, encoding, is_ge, odd_one_out
 
 AXES = ("x", "y", "z")
 #: A direction vector within about 25 degrees of an axis is meant to be that axis.
 _ALONG = 0.9
+#: Images closer than this lie at one place.
+_SAME_PLACE_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,17 @@ def read_measured(
     venc: Sequence[float] = (),
     order: str = "xyz",
     rr_ms: float | None = None,
+    series: str | int | None = None,
 ) -> Measured:
     """Read magnitude and three phases.
 
     Args:
-        source: DICOM folder, or folder with NAME_magnitude and NAME_phase_x, _y, _z as NIfTI (12-bit phase).
+        source: DICOM folder or file, or folder with NAME_magnitude and NAME_phase_x, _y, _z as NIfTI (12-bit phase).
         venc: Velocity encoding along X, Y and the long axis, cm/s, in place of what the tags say; NIfTI needs it.
-        order: Which components the phase series are, by SeriesNumber, where no tag states a direction.
+        order: Which components the phase series are, by SeriesNumber or GE's codes, where no tag states a direction.
         rr_ms: RR interval in ms, in place of what the source says.
+        series: Which magnitude cine of a DICOM source, as `read_dicom` takes it; by default the one at the phases'
+            places with as many frames, of several the last series before the phases.
 
     Raises:
         CineError: If an image is missing, the venc is not known, or images do not belong together.
@@ -67,9 +71,13 @@ def read_measured(
     if sorted(order) != list(AXES):
         raise CineError(f"argument order: found {order!r}, expected the letters x, y, z in some order")
     source = Path(source)
+    if rr_ms is not None:
+        rr_ms = require_rr(rr_ms)
+    if is_nifti(source):
+        raise CineError(f"{source}: found one NIfTI file, expected the folder that holds magnitude and phases")
     if source.is_dir() and any(is_nifti(path) for path in source.iterdir()):
         return _read_nifti(source, venc, rr_ms)
-    return _read_dicom(source, venc, order, rr_ms)
+    return _read_dicom(source, venc, order, rr_ms, series)
 
 
 def corrected(
@@ -149,23 +157,30 @@ def _arranged(pixels: NDArray, affine: NDArray, known: bool) -> NDArray:
     return pixels[:, :, ::-1] if known and not base_first(affine) else pixels
 
 
-def _read_dicom(source: Path, venc: Sequence[float], order: str, rr_ms: float | None) -> Measured:
-    study = read_dicom(source, None, rr_ms)
-    phases = [frame for frame in scan(source) if not frame.magnitude]
-    groups = _components(source, phases)
+def _read_dicom(
+    source: Path, venc: Sequence[float], order: str, rr_ms: float | None, series: str | int | None
+) -> Measured:
+    images = scan(source)
+    groups = _components(source, [frame for frame in images if not frame.magnitude])
+    magnitudes = [frame for frame in images if frame.magnitude]
+    if series is None:
+        found = _beside(magnitudes, groups)
+        slices, notes = _slices(source, _joined(found), rr_ms)
+        notes += _left_aside(magnitudes, found)
+    else:
+        slices, notes = _slices(source, magnitudes or images, rr_ms, series)
+    study, stored = _study(slices, notes)
     axes, signs, named = _directions(source, [e for e, _ in groups], order, study)
-    shape = (3, *study.shape)
-    velocity, speeds = np.empty(shape, np.float32), [0.0] * 3
+    velocity, speeds = np.empty((3, *study.shape), np.float32), [0.0] * 3
     stated = []
-    for axis, sign, (found, frames) in zip(axes, signs, groups, strict=True):
-        speed = venc[axis] if venc else found.venc
+    for axis, sign, (stating, frames) in zip(axes, signs, groups, strict=True):
+        speed = venc[axis] if venc else stating.venc
         if speed is None:
             raise CineError(
                 f"{frames[0].where}: no tag states the velocity encoding ((0018,9197), ASCCONV, (0051,1014), "
                 "(0021,1129), (0019,10CC), (2001,101A), SequenceName); give it as venc, such as 20,20,30 (cm/s)"
             )
-        choice, _ = select(source, [replace(frame, magnitude=True) for frame in frames])
-        slices = [timed(plane, rr_ms) for plane in choice.planes]
+        slices, _ = _slices(source, _joined(frames), rr_ms)
         pixels = read_pixels(slices, lambda image, where: None)
         affine, _ = stack_affine([timing.frames for timing in slices])
         if pixels.shape != study.shape:
@@ -173,50 +188,170 @@ def _read_dicom(source: Path, venc: Sequence[float], order: str, rr_ms: float | 
                 f"{frames[0].where}: the phase series has shape {pixels.shape} (X, Y, Z, T), the magnitude "
                 f"{study.shape}"
             )
+        if not np.allclose(affine, stored, atol=[0.05, 0.05, 0.05, _SAME_PLACE_MM]):
+            raise CineError(f"{frames[0].where}: the phase series lies elsewhere than the magnitude")
         # Mirroring moves pixels; only a component along the stored X, not one along a stated vector, changes its sign.
-        mirrored = not seen_from_apex(affine) and found.direction is None and axis == 0
-        scaled = _scaled(pixels, frames[0], speed)
+        mirrored = not seen_from_apex(affine) and stating.direction is None and axis == 0
+        scaled = decode_dicom(pixels, frames[0], speed)
         velocity[axis] = (-sign if mirrored else sign) * _arranged(scaled, affine, study.orientation_known)
         speeds[axis] = speed
-        stated.append(f"{AXES[axis]}: {speed:g} from {'argument venc' if venc else found.source}")
-        if venc and found.venc is not None and abs(found.venc - speed) > 0.01 * speed:
-            stated.append(f"{AXES[axis]}: {found.source} says {found.venc:g}")
+        stated.append(f"{AXES[axis]}: {speed:g} from {'argument venc' if venc else stating.source}")
+        if venc and stating.venc is not None and abs(stating.venc - speed) > 0.01 * speed:
+            stated.append(f"{AXES[axis]}: {stating.source} says {stating.venc:g}")
     sources = {"venc_cm_s": "; ".join(stated), "directions": named}
+    doubt = "" if groups[0][0].direction is not None else odd_one_out([groups[axes.index(k)][0].venc for k in range(3)])
+    study = replace(study, notes=(*study.notes, doubt)) if doubt else study
     return Measured(study, velocity, (speeds[0], speeds[1], speeds[2]), sources)
 
 
+def _joined(frames: list[Frame]) -> list[Frame]:
+    """Images that are known to belong together, as one series of magnitude images, which `select` takes as it is."""
+    return [replace(frame, magnitude=True, series_uid="", description="") for frame in frames]
+
+
+def _slices(
+    source: Path, frames: list[Frame], rr_ms: float | None, series: str | int | None = None
+) -> tuple[list[Timing], list[str]]:
+    """Short-axis cine among images, its frames in order, and notes."""
+    choice, notes = select(source, frames, series)
+    slices = [timed(plane, rr_ms) for plane in choice.planes]
+    return slices, list(dict.fromkeys([*notes, *(note for timing in slices for note in timing.notes)]))
+
+
+def _study(slices: list[Timing], notes: list[str]) -> tuple[Study, NDArray[np.float64]]:
+    """Magnitude as a study, and its affine as stored (RAS, mm)."""
+    affine, remarks = stack_affine([timing.frames for timing in slices])
+    cyclic = all(timing.cyclic for timing in slices)
+    if not cyclic:
+        remarks.append("the frames do not reach the end of RR: gated prospectively, not cyclic")
+    study = Study.arranged(
+        read_pixels(slices, check_image),
+        affine,
+        [timing.rr_ms for timing in slices],
+        np.array([timing.times_ms for timing in slices]),
+        cyclic=cyclic,
+        sop_instance_uids=[[frame.sop_uid for frame in timing.frames] for timing in slices],
+        provenance={
+            "rr_ms": ", ".join(dict.fromkeys(timing.rr_from for timing in slices)),
+            "frame_times_ms": ", ".join(dict.fromkeys(timing.order_from for timing in slices)),
+            "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) PixelSpacing",
+            "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
+            "source": "DICOM, measured phase contrast",
+        },
+        notes=[*notes, *remarks],
+        vendor=slices[0].frames[0].vendor,
+    )
+    return study, affine
+
+
+def _beside(magnitudes: list[Frame], groups: list[tuple[Encoding, list[Frame]]]) -> list[Frame]:
+    """Magnitude images that belong to the phases: at their places, with as many frames, of the series before them."""
+    places, chosen = _places(magnitudes), []
+    for phases in _places(frame for _, frames in groups for frame in frames):
+        count = sum(_together(frame, phases[0]) for frame in groups[0][1])
+        here = next((place for place in places if _together(place[0], phases[0])), [])
+        series = [frames for frames in _by_series(here) if len(frames) == count]
+        if not series:
+            raise CineError(
+                f"{phases[0].where}: found no magnitude cine of {count} frames at the place of this phase image, "
+                "expected one beside the three phases"
+            )
+        first = min(_number(frame) for frame in phases)
+        before = [frames for frames in series if _number(frames[0]) <= first]
+        chosen += before[-1] if before else series[0]
+    return chosen
+
+
+def _left_aside(magnitudes: list[Frame], taken: list[Frame]) -> list[str]:
+    """A note on other magnitude series than those taken."""
+    others = {frame.series_uid for frame in magnitudes} - {frame.series_uid for frame in taken}
+    numbers = ", ".join(str(_number(series[0])) for series in _by_series(taken))
+    return [f"magnitude from series {numbers}; {len(others)} other magnitude series left aside"] if others else []
+
+
+def _places(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """Images by place: one plane, one size."""
+    places: list[list[Frame]] = []
+    for frame in frames:
+        place = next((place for place in places if _together(place[0], frame)), None)
+        if place is None:
+            places.append([frame])
+        else:
+            place.append(frame)
+    return places
+
+
+def _together(a: Frame, b: Frame) -> bool:
+    return (
+        a.size == b.size
+        and bool((np.abs(a.position - b.position) < _SAME_PLACE_MM).all())
+        and bool((np.abs(a.orientation - b.orientation) < 0.02).all())
+        and bool(np.allclose(a.spacing, b.spacing, rtol=1e-3))
+    )
+
+
+def _number(frame: Frame) -> int:
+    return frame.series_number or 0
+
+
+def _by_series(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """Images by series, in order of SeriesNumber and InstanceNumber."""
+    series: dict[str, list[Frame]] = defaultdict(list)
+    for frame in sorted(frames, key=lambda frame: (_number(frame), frame.series_uid, frame.instance or 0)):
+        series[frame.series_uid].append(frame)
+    return list(series.values())
+
+
 def _components(source: Path, phases: list[Frame]) -> list[tuple[Encoding, list[Frame]]]:
-    """Phase images by direction, in order of SeriesNumber."""
+    """Phase images by direction, in the order of GE's codes, else of SeriesNumber.
+
+    What tells directions apart, the first that finds three of them at every place: stated vectors, the vendor's words,
+    SeriesDescription, the order of the series at each place.
+    """
+    known = _encodings(phases)
+    frames = [frame for series in _by_series(phases) for frame in series if frame in known]
+    places = _places(frames)
+    ranks = {frame: rank for place in places for rank, one in enumerate(_by_series(place)) for frame in one}
+    splits: list[list[list[Frame]]] = []
+    keys: tuple[Callable[[Frame], Hashable], ...] = (
+        lambda frame: known[frame].vector,
+        lambda frame: known[frame].word,
+        lambda frame: frame.description,
+        lambda frame: ranks[frame],
+    )
+    for key in keys:
+        groups: dict[Hashable, list[Frame]] = defaultdict(list)
+        for frame in frames:
+            groups[key(frame)].append(frame)
+        splits.append(list(groups.values()))
+        if len(groups) == 3 and all(len(_places(group)) == len(places) for group in groups.values()):
+            found = [(known[group[0]], group) for group in groups.values()]
+            return sorted(found, key=lambda f: GE_DIRECTIONS.index(f[0].word) if f[0].word in GE_DIRECTIONS else -1)
+    best = min(splits, key=lambda split: abs(len(split) - 3))
+    listed = "; ".join(f"{group[0].description!r} ({len(group)} images)" for group in best) or "none"
+    raise CineError(
+        f"{source}: found {len(best)} phase directions ({listed}), expected three beside the magnitude, each at "
+        f"{len(places)} place(s)"
+    )
+
+
+def _encodings(phases: list[Frame]) -> dict[Frame, Encoding]:
+    """What the headers say of velocity; without our own results, sent back with the study."""
     headers: dict[Path, Dataset] = {}
-    known: dict[tuple[str, int | None], Encoding] = {}
-    groups: dict[object, list[Frame]] = defaultdict(list)
-    derived: set[str] = set()  # our own results, sent back with the study
-    for frame in sorted(phases, key=lambda f: (f.series_number or 0, f.series_uid)):
-        # A classic series has one direction; an enhanced file states one for each frame.
-        key = (frame.series_uid, frame.index)
-        if key not in known:
+    read: dict[tuple[str, int | None, Path | None], Encoding | None] = {}
+    for frame in phases:
+        key = _encoding_key(frame)
+        if key not in read:
             if frame.path not in headers:
                 headers = {frame.path: pydicom.dcmread(frame.path, stop_before_pixels=True, force=True)}
-            known[key] = encoding(headers[frame.path], frame.index)
-            if DERIVED_BY_US in headers[frame.path].get("ImageType", ()):
-                derived.add(frame.series_uid)
-        if frame.series_uid in derived:
-            continue
-        found = known[key]
-        vector = None if found.direction is None else tuple(found.direction.round(2).tolist())
-        groups[vector or _direction_words(found.words) or frame.series_uid].append(frame)
-    if len(groups) != 3:
-        listed = "; ".join(f"{g[0].description!r} ({len(g)} images)" for g in groups.values()) or "none"
-        raise CineError(
-            f"{source}: found {len(groups)} phase directions ({listed}), expected three beside the magnitude"
-        )
-    return [(known[frames[0].series_uid, frames[0].index], frames) for frames in groups.values()]
+            header = headers[frame.path]
+            read[key] = None if DERIVED_BY_US in header.get("ImageType", ()) else encoding(header, frame.index)
+    return {frame: found for frame in phases if (found := read[_encoding_key(frame)]) is not None}
 
 
-def _direction_words(words: str) -> str:
-    """Letters of a text such as "v20_rl" that name the direction."""
-    match = re.search(r"v\d+(?:\.\d+)?_?([a-z]+)", words.lower())
-    return match[1] if match else ""
+def _encoding_key(frame: Frame) -> tuple[str, int | None, Path | None]:
+    """A classic series has one direction, but GE's may hold all; an enhanced file states one for each frame."""
+    return frame.series_uid, frame.index, frame.path if is_ge(frame.vendor) else None
 
 
 def _directions(source: Path, found: list[Encoding], order: str, study: Study) -> tuple[list[int], list[int], str]:
@@ -233,30 +368,17 @@ def _directions(source: Path, found: list[Encoding], order: str, study: Study) -
             )
         signs = [int(np.sign(dots[k, axis])) for k, axis in enumerate(along)]
         return along.tolist(), signs, "(0018,9090) VelocityEncodingDirection"
-    through = [k for k, e in enumerate(found) if e.through_plane]
-    numbers = [AXES.index(letter) for letter in order]
-    if len(through) == 1:
-        rest = iter(axis for axis in numbers if axis != 2)
+    words = [e.word for e in found]
+    # Of rl, ap and fh, which Siemens takes from the nearest body axes, fh is the one through a transverse plane.
+    through = [k for k, e in enumerate(found) if e.through_plane] or [k for k in range(3) if words[k] in ("fh", "hf")]
+    axes_found = [AXES.index(letter) for letter in order]
+    if len(through) == 1 and len(set(words)) == 3:
+        rest = iter(axis for axis in axes_found if axis != 2)
         axes_found = [2 if k == through[0] else next(rest) for k in range(3)]
-        words = f"'through' in the private text is z; the others by SeriesNumber, taken as {order.replace('z', '')}"
+        named = f"{words[through[0]]!r} in the private text is z; the others by SeriesNumber, taken as "
+        named += order.replace("z", "")
+    elif tuple(words) == GE_DIRECTIONS:
+        named = f"(0043,1030), GE: {', '.join(GE_DIRECTIONS)}, taken as {order}"
     else:
-        axes_found, words = numbers, f"by SeriesNumber, taken as {order}"
-    return axes_found, [1, 1, 1], f"{words}; signs as stored, z taken as positive towards the apex"
-
-
-def _scaled(pixels: NDArray, frame: Frame, venc: float) -> NDArray[np.float32]:
-    """Velocity in cm/s of rescaled pixels: the range of 12 bits is the range of phase, else the pixels are in mm/s."""
-    header = pydicom.dcmread(frame.path, stop_before_pixels=True, force=True)
-    bits, signed = int(header.BitsStored), bool(int(header.get("PixelRepresentation", 0)))
-    slope, intercept = rescale(header, frame)
-    if bits <= 12:
-        low = intercept - (2 ** (bits - 1) * slope if signed else 0)
-        return ((pixels - low) / (2**bits * slope) - 0.5).astype(np.float32) * np.float32(2 * venc)
-    if np.abs(pixels).max() <= 10.2 * venc and "GE" in frame.vendor.upper():
-        return (pixels / 10).astype(np.float32)  # GE: mm/s
-    if pixels.min() >= -FULL_SCALE and pixels.max() < FULL_SCALE and np.array_equal(pixels, np.rint(pixels)):
-        return decode(pixels, venc, frame.where)
-    raise CineError(
-        f"{frame.where}: found {bits}-bit phase from {pixels.min():g} to {pixels.max():g}, expected 12 bits, or "
-        f"GE's mm/s within the venc of {venc:g} cm/s"
-    )
+        named = f"by SeriesNumber, taken as {order}"
+    return axes_found, [1, 1, 1], f"{named}; signs as stored, z taken as positive towards the apex"

@@ -167,3 +167,17 @@ def test_convert_spares_what_it_did_not_write(study: Study, tmp_path: Path) -> N
     with pytest.raises(CineError, match="found a file, expected the name of a folder"):
         convert(str(source), str(other / "thesis.txt"))
     assert (other / "thesis.txt").read_text() == "precious"
+
+
+def test_a_phase_image_is_no_magnitude(tmp_path: Path) -> None:
+    # 12 bits: tissue about half of full scale, air anything; the same pixels as a magnitude are a cine.
+    random = np.random.default_rng(0)
+    phase = 2048 + random.normal(0, 80, (32, 32, 2, 12))
+    phase[:8] = random.integers(0, 4096, (8, 32, 2, 12))
+    path = save(tmp_path / "phase.nii.gz", np.clip(np.rint(phase), 0, 4095).astype(np.int16), 70.0, "msec")
+    with pytest.raises(
+        CineError, match=r"phase\.nii\.gz: found whole numbers about 2048 .* as 12-bit phase images have"
+    ):
+        read_nifti(path)
+    quiet = 2048 + random.normal(0, 80, (32, 32, 2, 12))
+    assert read_nifti(save(tmp_path / "bright.nii.gz", np.rint(quiet), 70.0, "msec")).magnitude.shape[3] == 12

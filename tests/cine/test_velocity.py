@@ -128,6 +128,14 @@ def test_raw_phase_is_12_bit_or_what_siemens_makes_of_it():
         decode(np.array([0, 9000]), 20.0, "f")
 
 
+def test_signed_12_bit_phase_is_not_taken_for_half_its_velocity():
+    full = np.array([-2048, -1, 1024, 2047])
+    assert decode(full, 20.0, "f").tolist() == pytest.approx([-20.0, -20 / 2048, 10.0, 20.0 - 20 / 2048])
+    assert decode(np.array([-600, 0, 626]), 20.0, "f").max() == pytest.approx(20 * 626 / 4096)  # even: doubled 12 bits
+    with pytest.raises(CineError, match="found signed phase from -318 to 313"):
+        decode(np.array([-318, 0, 313]), 20.0, "f")
+
+
 def test_wrapped_velocities_are_unwrapped():
     x, y = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 44), indexing="ij")
     time = np.sin(2 * np.pi * np.arange(20) / 20)[:, None, None]
