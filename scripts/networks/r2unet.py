@@ -31,6 +31,9 @@ PUBLISHED_FRAMES = 50
 class Recurrent(nn.Module):
     """A convolution that is applied to its input and, added to that, to its own result.
 
+    Every step normalises by statistics of its own: those of the input and of the sums have little in common, and with
+    one set for all the network would do something else at inference than in training.
+
     Args:
         channels: channels in and out.
         steps: how often the result is fed back.
@@ -38,14 +41,14 @@ class Recurrent(nn.Module):
 
     def __init__(self, channels: int, steps: int = 2) -> None:
         super().__init__()
-        self.steps = steps
-        self.body = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1), nn.BatchNorm2d(channels), nn.ReLU())
+        shared = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.steps = nn.ModuleList(nn.Sequential(shared, nn.BatchNorm2d(channels), nn.ReLU()) for _ in range(steps + 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, C, H, W] to the same shape."""
-        state = self.body(x)
-        for _ in range(self.steps):
-            state = self.body(x + state)
+        state = torch.zeros_like(x)
+        for step in self.steps:
+            state = step(x + state)
         return state
 
 

@@ -57,10 +57,13 @@ class PaperInterpolationStage(nn.Module):
         Returns:
             [B, 4, X, Y] float: probability of myocardium and pool in the first, then in the second frame.
         """
+        # As at inference, and without a trace in the statistics of the batches that teach.
+        self.module.eval()
         unknown = torch.zeros_like(pair).repeat(1, 2, 1, 1)
         features = self.module.encode(pair, unknown)
         ends = [torch.full_like(gap, tau) for tau in (0.0, 1.0)]
         found = [torch.softmax(self.module.decode(features, tau, gap)[1], dim=1)[:, 1:] for tau in ends]
+        self.module.train(self.training)
         masks = torch.cat(found, dim=1)
         if self.training:
             masks = masks * (torch.rand(len(masks), 1, 1, 1, device=masks.device) < 0.5)
