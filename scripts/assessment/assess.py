@@ -74,8 +74,8 @@ def assess_maps(maps: Maps, septum_deg: float | None = None, progress: bool = Fa
     clear: float | None = None
     if septum_deg is None:
         septum_deg, clear = find_septum(maps)
-    elif not np.isfinite(septum_deg):
-        raise CineError(f"argument septum_deg: found {septum_deg}, expected degrees")
+    elif not isinstance(septum_deg, (int, float)) or not np.isfinite(septum_deg):
+        raise CineError(f"argument septum_deg: found {septum_deg!r}, expected degrees")
     flags: list[Flag] = []
     slices: list[SliceAssessment] = []
     sums: list[tuple[NDArray, NDArray]] = []

@@ -28,7 +28,7 @@ CLOSES_WITHIN_MM = 4.0
 FASTEST_CM_S = 40.0
 #: Share of the wall's pixels that may lie at the limit of velocity.
 AT_LIMIT = 0.01
-#: Contours that the velocity carries end at most this share as far off as unmoved ones.
+#: Contours that the velocity carries end less than this share as far off as unmoved ones.
 CONTRADICTS = 1.0
 #: Below this the septum was hardly told from other directions: on phantoms, most that were wrong by 45 degrees.
 CLEAR_SEPTUM = 0.35
@@ -78,7 +78,7 @@ WORDS = {
     ),
     "contradicts_labels": (
         "warning",
-        "Contours that the velocity moves end farther from the labels of later frames than contours that stay "
+        "Contours that the velocity moves end no nearer to the labels of later frames than contours that stay "
         "({ratio:.2f} times as far): velocities or labels are wrong.",
     ),
     "synthesised": ("info", "The velocities were synthesised from magnitude images, not measured."),
@@ -164,7 +164,7 @@ def slice_flags(maps: Maps, z: int, item: SliceAssessment, bulk: NDArray | None,
             found.append(_flag("above_venc" if maps.venc else "too_fast", z, share=100 * share, limit=limit, axis=axis))
     if maps.cyclic:
         found.extend(_drifts(z, item, bulk))
-    if disagrees is not None and disagrees > CONTRADICTS:
+    if disagrees is not None and disagrees >= CONTRADICTS:
         found.append(_flag("contradicts_labels", z, ratio=disagrees))
     return found
 

@@ -188,6 +188,9 @@ def _named(folder: Path) -> tuple[Path, str]:
         raise CineError(f"{folder}: no such folder; expected what `python -m scripts infer` wrote")
     found = {p.name.removesuffix(end): 0 for p in folder.iterdir() for end in (f"_cine{s}" for s in SUFFIXES)
              if p.name.endswith(end) and p.name[0] != "."}  # fmt: skip
+    whole = [n for n in found if all(_file(folder, n + end, optional=True) for end in ("_label", "_velocity_x"))]
+    if len(whole) == 1:  # the study that inference was given may lie beside what it made of it
+        return folder, whole[0]
     if len(found) != 1:
         words = f"{len(found)} studies ({', '.join(sorted(found)[:10])})" if found else "no NAME_cine.nii.gz"
         hint = f"; name one: {folder / min(found)}" if found else ", NAME_label, NAME_velocity_x, _y, _z"

@@ -149,8 +149,9 @@ def test_labels_that_move_as_the_velocity_says_are_not_flagged(ring):
         np.uint8
     )
     assert "contradicts_labels" not in codes(assess_maps(dataclasses.replace(maps, labels=labels), 0.0))
-    turned = dataclasses.replace(maps, labels=labels, velocity=-maps.velocity)
-    assert "contradicts_labels" in codes(assess_maps(turned, 0.0))
+    for velocity in (-maps.velocity, 0 * maps.velocity):
+        wrong = dataclasses.replace(maps, labels=labels, velocity=velocity)
+        assert "contradicts_labels" in codes(assess_maps(wrong, 0.0))
 
 
 def cut(labels, frames):
@@ -214,3 +215,8 @@ def test_tables_hold_every_value(stack, tmp_path):
         peaks = list(csv.DictReader(file))
     assert len(peaks) == sum(len(s.markers) for s in (*result.slices, *result.segments))
     assert files[2].read_bytes()[:2] == b"PK"
+
+
+def test_an_angle_that_is_none_is_refused_in_words(ring):
+    with pytest.raises(CineError, match="septum_deg: found 'left', expected degrees"):
+        assess_maps(ring(beating), "left")

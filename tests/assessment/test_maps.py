@@ -88,6 +88,12 @@ def test_one_of_several_studies_is_named(tmp_path):
     assert load_maps(tmp_path / "out" / "other").name == "other"
 
 
+def test_what_inference_was_given_is_not_what_it_wrote(tmp_path):
+    write(tmp_path / "out", name="pat_cine")
+    write_nifti(tmp_path / "out" / "pat_cine.nii.gz", arrays()["cine"], AFFINE, 150.0)
+    assert load_maps(tmp_path / "out").name == "pat_cine"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
