@@ -204,8 +204,9 @@ def page(result: dict[str, Any]) -> str:
     """
     about = result["about"]
     words = (
-        f"Each row is one training from nothing, {about['steps']} steps on {about['phantoms']} phantom slices, "
-        f"{about['animated']} real pictures set in motion and the patients' own, without what it names. Both rows "
+        f"Each row is one training of {about['steps']} steps on {about['phantoms']} phantom slices, "
+        f"{about['animated']} real pictures set in motion and the patients' own, without what it names: the "
+        "interpolation from nothing, the synthesis over the shipped interpolation and beat. Both rows "
         "without nothing differ by their seed alone: smaller differences say nothing."
     )
     parts = [words]

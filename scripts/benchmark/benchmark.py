@@ -119,10 +119,11 @@ def benchmark(
     numbers = _names("gaps", gaps, tuple(str(g) for g in range(1, 13)))
     if slices < 1:
         raise CineError(f"slices: found {slices}, expected at least 1")
+    if peers == "all" and not Path(published).is_file():
+        chosen = tuple(name for name in chosen if name != PUBLISHED)
     settings = Settings(chosen, _names("parts", parts, PARTS), tuple(int(g) for g in numbers), slices, seed)
     files = {OURS: model, PUBLISHED: published}
-    without = {PUBLISHED} if peers == "all" and not Path(published).is_file() else set()
-    networks = [Network.load(name, files[name]) for name in (PUBLISHED, OURS) if name in {*chosen} - without]
+    networks = [Network.load(name, files[name]) for name in (PUBLISHED, OURS) if name in chosen]
     sources = [name.strip() for name in data.split(",") if name.strip()]
     result = run_benchmark(settings, networks, sources, tuple(p.strip() for p in patients.split(",") if p.strip()))
     with whole_folder(out, model, RESULT) as folder:
@@ -235,21 +236,28 @@ def _patient(settings: Settings, networks: Sequence[Network], tallies: Tallies, 
                 tallies.interpolation.add(case, gap, network.name, network(keys, gap, cyclic)[0])
     if "segmentation" in settings.parts:
         for network in networks:
-            _segment(network, tallies.segmentation, case)
+            _segment(network, tallies, case)
     if "contours" in settings.parts and case.cyclic and end_frames(case.labels):
         peers = [name for name in ESTIMATORS if name in settings.peers]
         carriers = {network.name: network.module for network in networks}
         tallies.contours.add(case.subject, carried_overlaps(case.frames, case.labels, peers, carriers))
 
 
-def _segment(network: Network, tally: SegmentationTally, case: Case) -> None:
+def _segment(network: Network, tallies: Tallies, case: Case) -> None:
     """Labels of the labelled frames: as acquired, and as interpolated half-way between others."""
+    tally = tallies.segmentation
     if not case.cyclic:  # single pictures: each is shown as a cine that stands still
         for frame, label in case.labels.items():
             still = case.frames[frame : frame + 1].expand(3, -1, -1)
-            tally.add(case, network.name, "acquired", ventricle(network(still, 1))[:1], label[None])
+            found = ventricle(network(still, 1))[:1]
+            tally.add(case, network.name, "acquired", found, label[None])
+            if frame in case.published:
+                tally.add(case, network.name, "acquired, masks as published", found, case.published[frame][None])
         return
-    labels = ventricle(network(case.frames, 1))
+    pred = network(case.frames, 1)
+    if case.has_ventricle:
+        tallies.confidence.add(case, network.name, pred)
+    labels = ventricle(pred)
     for frame, label in case.labels.items():
         tally.add(case, network.name, "acquired", labels[frame : frame + 1], label[None])
     count, half = len(case.frames), REAL_GAP // 2

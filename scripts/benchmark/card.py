@@ -10,17 +10,17 @@ from scripts.cine.study import CineError
 
 from .ablation import RESULT as ABLATION
 from .ablation import page as describe
-from .bars import MAIN_GAP, OURS, REAL_GAP
+from .bars import OURS
 from .tables import Row, bars_table, table
 
 BEGIN, END = "<!-- python -m scripts card writes from here -->", "<!-- to here -->"
 COLUMNS: dict[str, tuple[Row, tuple[str, ...]]] = {
     # table: (rows to show, columns)
     "interpolation": (
-        {"gap": MAIN_GAP},
-        ("peer", "psnr_ventricle_db", "psnr_full_12_bit_db", "sharpness_lost_percent"),
+        {},
+        ("gap", "peer", "slices_with_ventricle", "psnr_ventricle_db", "psnr_full_12_bit_db", "sharpness_lost_percent"),
     ),
-    "interpolation_by_patient": ({"gap": REAL_GAP}, ("subject", "peer", "slices", "psnr_ventricle_db")),
+    "interpolation_by_patient": ({}, ("gap", "subject", "peer", "slices_with_ventricle", "psnr_ventricle_db")),
     "segmentation": ({"peer": OURS}, ("subject", "frames_are", "label", "dice", "hd95_mm", "frames_without", "false")),
     "velocity": ({}, ("peer", "component", "rmse_cm_s", "rmse_over_rms", "curve_correlation")),
     "velocity_turned": ({}, ("peer", "change_when_turned_by_90_degrees")),
@@ -32,9 +32,10 @@ COLUMNS: dict[str, tuple[Row, tuple[str, ...]]] = {
     "contours": ({}, ("patient", "peer", "slices", "dice", "slices_better_carried")),
 }
 WORDS = {
-    "interpolation": "Frames at gap 6 (54 cut to 9 and brought back), against the noise-free truth:",
-    "interpolation_by_patient": "Frames at gap 4, against the acquired ones:",
-    "segmentation": "Labels of this network:",
+    "interpolation": "Frames between every gap-th one (gap 6: 54 cut to 9 and back), against the noise-free truth:",
+    "interpolation_by_patient": "Frames between every gap-th one, against the acquired ones:",
+    "segmentation": "Labels of this network (of patients: readers' contours; endocardial masks of single pictures are "
+    "brought to where the same readers' contours lie, and measured as they were published, too):",
     "velocity": "Velocity in the true wall at gap 6; a relative error of 1 is what an answer of zero has:",
     "velocity_turned": "The same velocities when the picture is turned, as a share of their root mean square:",
     "confidence": "Labels by confidence (probability of the likeliest label), pixels within 6 mm of a ventricle:",
@@ -49,7 +50,7 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     Args:
         result: folder that ``benchmark`` wrote, or its benchmark.json.
         bundle: the bundle whose docs/README.md and configs/metadata.json are brought up to date.
-        ablation: folder that ``ablate`` wrote; without it the card shows no ablation.
+        ablation: folder that ``ablate`` wrote; without it the card keeps the ablation that it has.
 
     Returns:
         One line that says what was written.
@@ -65,13 +66,15 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
             raise CineError(f"{path}: no such file; expected what benchmark (and ablate) wrote, and a bundle")
     found, text = json.loads(source.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
     figures = section(found)
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
+    before, old, after = text.split(BEGIN)[0], text.split(BEGIN)[1].split(END)[0], text.split(END)[1]
+    if not study and "### Ablation" in old:
+        figures += "\n\n" + old[old.index("### Ablation") :].strip()
     for path in study:
         ablated = json.loads(path.read_text(encoding="utf-8"))
         figures += f"\n\n### Ablation\n\nFrom `python -m scripts ablate OUT --steps {ablated['about']['steps']}`. "
         figures += describe(ablated).rstrip()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
     page.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
     about = json.loads(metadata.read_text(encoding="utf-8"))
     about["eval_metrics"] = metrics(found)
@@ -120,7 +123,11 @@ def metrics(result: dict[str, Any]) -> dict[str, object]:
     for data, tables in result["data"].items():
         kind = "phantom" if data == "phantom" else "patients"
         rows: list[Row] = [r for r in tables.get("segmentation", []) if (r["peer"], r["subject"]) == (OURS, "all")]
-        chosen |= {f"dice_{r['label']}_{r['frames_are']}_frames_{kind}": r["dice"] for r in rows}
+        chosen |= {
+            f"dice_{r['label']}_{r['frames_are']}_frames_{kind}": r["dice"]
+            for r in rows
+            if r["frames_are"] in ("acquired", "interpolated")
+        }
         rows = [r for r in tables.get("velocity", []) if r["peer"] == OURS]
         chosen |= {f"velocity_rmse_over_rms_{r['component']}_{kind}": r["rmse_over_rms"] for r in rows}
     return chosen

@@ -16,7 +16,7 @@ from scripts.cine.study import CineError, seen_from_apex
 from scripts.phantom.cine import image_cines
 from scripts.phantom.scanner import add_noise
 from scripts.training.losses import region
-from scripts.training.sunnybrook import HELD_OUT, PIXEL_MM, RealSlice, load_cines, load_pairs
+from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, PIXEL_MM, RealSlice, load_cines, load_pairs
 
 FRAMES = 54
 """Frames of a phantom's cycle; at gaps that do not divide it, the next smaller number that they do."""
@@ -46,6 +46,8 @@ class Case:
         labels: frame to [X, Y] uint8: 0 background, 1 myocardium, 2 pool, ``NOT_POOL`` (0 or 1).
         velocity: [3, T, X, Y] float32 along X, Y and towards the apex, cm/s at RR = 1000 ms; None where unknown.
         cyclic: whether the first frame follows the last; else the frames are single pictures.
+        published: frame to [X, Y] uint8: labels of single pictures from masks as they were published, where ``labels``
+            are those brought to where the same readers' contours lie.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Case:
     labels: dict[int, Tensor] = field(default_factory=dict)
     velocity: Tensor | None = None
     cyclic: bool = True
+    published: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def has_ventricle(self) -> bool:
@@ -132,7 +135,9 @@ def patient_cases(folder: str | Path, patients: tuple[str, ...] = HELD_OUT) -> l
 
 
 def _sunnybrook_case(item: RealSlice) -> Case:
-    return Case(f"{item.patient}/{item.index}", item.patient, item.frames, item.frames, item.labels, cyclic=item.cyclic)
+    published = {f: torch.where(mask, 2, NOT_POOL).to(torch.uint8) for f, mask in item.published.items()}
+    name = f"{item.patient}/{item.index}"
+    return Case(name, item.patient, item.frames, item.frames, item.labels, None, item.cyclic, published)
 
 
 def _study_cases(path: Path) -> list[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from scripts.training.losses import region
+from scripts.training.sunnybrook import NOT_POOL
 
 from .cases import Case
 from .metrics import velocity_sums
@@ -26,17 +28,18 @@ class ConfidenceTally:
     slices: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
 
     def add(self, case: Case, peer: str, pred: Tensor) -> None:
-        """Measures one slice.
+        """Measures one slice, in the frames in which both contours are known.
 
         Args:
-            case: a slice with labels and velocities in every frame.
+            case: a slice with labels, and with velocities if they are known.
             peer: who made the prediction.
             pred: [8, T, X, Y] float, the network's eight blocks.
         """
-        if case.velocity is None:
-            raise ValueError(f"{case.name}: expected a case with velocities")
-        confidence, found = pred[1:4].max(0)
-        wanted = torch.stack(list(case.labels.values()))
+        frames = [t for t, label in case.labels.items() if (label < NOT_POOL).all()]
+        if not frames:
+            return
+        confidence, found = pred[1:4, frames].max(0)
+        wanted = torch.stack([case.labels[t] for t in frames])
         where = (region(wanted[:, None]) + region(found[:, None].to(torch.uint8)))[:, 0] > 0
         wrong = (found != wanted).float()
         edges = torch.tensor(EDGES[1:-1])
@@ -46,8 +49,10 @@ class ConfidenceTally:
         sums.index_add_(0, bins, values)
         inside = found > 0
         sure = float(confidence[inside].mean()) if inside.any() else 0.0
-        errors = velocity_sums(pred[4:7], case.velocity, case.wall).sum(0)
-        velocity = float((errors[0] / errors[1]).sqrt())
+        velocity = float("nan")
+        if case.velocity is not None:
+            errors = velocity_sums(pred[4:7], case.velocity, case.wall).sum(0)
+            velocity = float((errors[0] / errors[1]).sqrt())
         self.slices.setdefault(peer, []).append((sure, float(wrong[where].mean()), velocity))
 
     def figures(self) -> list[Row]:
@@ -74,5 +79,7 @@ class ConfidenceTally:
             sure, labels, velocities = zip(*slices, strict=True)
             row: Row = {"peer": peer, "slices": len(slices)}
             row["confidence_with_wrong_labels"] = float(spearmanr(sure, labels).statistic)
-            rows.append(row | {"confidence_with_velocity_error": float(spearmanr(sure, velocities).statistic)})
+            if not any(map(math.isnan, velocities)):
+                row["confidence_with_velocity_error"] = float(spearmanr(sure, velocities).statistic)
+            rows.append(row)
         return rows

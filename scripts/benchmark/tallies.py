@@ -94,6 +94,7 @@ class InterpolationTally:
             figures |= {name: _mean([float(r[name]) for r in rows if name in r]) for name in names}  # type: ignore[arg-type]
             inside = [float(r["psnr_ventricle_db"]) for r in rows if "psnr_ventricle_db" in r]  # type: ignore[arg-type]
             if inside:
+                figures["slices_with_ventricle"] = len(inside)
                 figures["psnr_ventricle_worst_slice_db"] = min(inside)
             result.append(figures)
         return result

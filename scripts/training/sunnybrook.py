@@ -51,6 +51,7 @@ class RealSlice:
         frames: [T, X, Y] float32, magnitude; 20 frames of a cine, or 2 (end-diastole, end-systole).
         labels: frame number to uint8 [X, Y]: 0 background, 1 myocardium, 2 pool, ``NOT_POOL``, ``UNKNOWN``.
         cyclic: whether the frames are a whole cycle.
+        published: frame number to bool [X, Y]: the endocardial mask of a single picture as it was published.
     """
 
     patient: str
@@ -58,6 +59,7 @@ class RealSlice:
     frames: Tensor
     cyclic: bool
     labels: dict[int, Tensor] = field(default_factory=dict)
+    published: dict[int, Tensor] = field(default_factory=dict)
 
 
 def to_grid(image: np.ndarray, pixel_mm: float = SOURCE_PIXEL_MM) -> Tensor:
@@ -167,10 +169,11 @@ def load_pairs(root: Path) -> list[RealSlice]:
             mask = imread(root / "edes" / "endo_masks" / path.name) > 0
             inner = _without_border(mask) if polygon is None else _mask(polygon)
             label = _label(inner, None if outer is None else _mask(outer))
-            frames.append((int(inner.sum()), to_grid(imread(path)), label))
+            frames.append((int(inner.sum()), to_grid(imread(path)), label, to_grid(mask.astype(np.float32)) > 0.5))
         frames = [f for f in sorted(frames, key=lambda f: -f[0]) if f[0] >= 12]
         if frames:
             item = RealSlice(patient, index, torch.stack([f[1] for f in frames]), False)
             item.labels = {k: f[2] for k, f in enumerate(frames)}
+            item.published = {k: f[3] for k, f in enumerate(frames)}
             slices.append(item)
     return slices

@@ -56,7 +56,7 @@ def test_figures_replace_the_old_ones(bundle):
     assert "benchmark.json" in again
 
 
-def test_an_ablation_is_shown_where_one_is_given(bundle):
+def test_an_ablation_stays_until_another_one_is_given(bundle):
     rows = [{"without": "cycle context", "gain_db_phantoms": 1.234}]
     about = {"steps": 200, "phantoms": 9, "animated": 3}
     (bundle / "study").mkdir()
@@ -66,6 +66,10 @@ def test_an_ablation_is_shown_where_one_is_given(bundle):
     assert "200 steps on 9 phantom slices" in text
     assert "| cycle context | 1.234 |" in text
     card(str(bundle), str(bundle))
+    assert (bundle / "docs/README.md").read_text() == text
+    rows[0]["without"] = "motion"
+    (bundle / "study/ablation.json").write_text(json.dumps({"about": about, "interpolation": rows, "synthesis": rows}))
+    card(str(bundle), str(bundle), str(bundle / "study"))
     assert "cycle context" not in (bundle / "docs/README.md").read_text()
 
 
@@ -82,15 +86,16 @@ def test_a_missing_benchmark_is_named(bundle):
 
 
 def test_patients_have_no_noise_free_truth(bundle):
-    frames = [{"gap": gap, "peer": "hdlnet", "psnr_ventricle_db": 30.0 + gap} for gap in (4, 6)]
-    of_patient = [{"gap": 4, "peer": "hdlnet", "subject": "SC-1", "slices": 9, "psnr_ventricle_db": 34.5}]
+    seen = {"peer": "hdlnet", "slices_with_ventricle": 3}
+    frames = [seen | {"gap": gap, "psnr_ventricle_db": 30.0 + gap} for gap in (4, 6)]
+    of_patient = [seen | {"gap": 4, "subject": "SC-1", "psnr_ventricle_db": 34.5}]
     tables = {"interpolation": frames, "interpolation_by_patient": of_patient}
     result = RESULT | {"data": {"phantom": {"interpolation": frames}, "some/where/cines": tables}}
     (bundle / "benchmark.json").write_text(json.dumps(result))
     card(str(bundle / "benchmark.json"), str(bundle))
     phantom, patients = (bundle / "docs/README.md").read_text().split("### Patients: cines")
     assert "noise-free" in phantom
-    assert "| hdlnet | 36.00 |" in phantom
+    assert "| 6 | hdlnet | 3 | 36.00 |" in phantom
     assert "noise-free" not in patients
     assert "36.00" not in patients
-    assert "| SC-1 | hdlnet | 9 | 34.50 |" in patients
+    assert "| 4 | SC-1 | hdlnet | 3 | 34.50 |" in patients
