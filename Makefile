@@ -8,7 +8,7 @@ comma := ,
 # Large pages for torch on Linux: inference and training spend less time in the system.
 export THP_MEM_ALLOC_ENABLE := 1
 
-.PHONY: env deploy-env label-env demo figures test test-core test-deploy test-label lint train paper benchmark export package clean
+.PHONY: env deploy-env label-env demo figures test test-core test-slow test-deploy test-label lint train paper benchmark export package clean
 
 env: $(VENV)/.installed
 
@@ -49,12 +49,16 @@ figures: demo
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1320 --virtual-time-budget=9000 \
 		--screenshot=bundle/docs/figures/report.png demo/report/report.html
 
-test: test-core test-deploy test-label
+test: test-core test-slow test-deploy test-label
 
 test-core: env
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
-	$(RUN) -m pytest -m "not deploy"
+	$(RUN) -m pytest -m "not deploy and not slow"
+
+# Trainings, distributed and resumed, the published network's configs, ablations.
+test-slow: env
+	$(RUN) -m pytest -m "slow and not deploy"
 
 test-deploy: env deploy-env
 	$(RUN) -m pytest -m deploy
@@ -66,11 +70,14 @@ test-label: env label-env
 lint: env
 	$(VENV)/bin/pre-commit run --all-files
 
-# Trains the weights from nothing: three stages on phantoms and, where it lies beside the repository, real cine; then exports.
+# Trains the weights from nothing on phantoms and, where it lies beside the repository, real cine; then exports. The interpolation
+# learns twice: the second time from labels that the first one added where nobody drew any.
 train: env
-	$(RUN) -m monai.bundle run training --config_file bundle/configs/train_beat.json
-	$(RUN) -m monai.bundle run training --config_file bundle/configs/train_interpolation.json
-	$(RUN) -m monai.bundle run training --config_file bundle/configs/train_synthesis.json
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_beat.json
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_interpolation.json
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file \
+		"['bundle/configs/train_interpolation.json','bundle/configs/train_student.json']"
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_synthesis.json
 	cp runs/synthesis/model.pt bundle/models/model.pt
 	$(MAKE) export
 

@@ -9,15 +9,14 @@ from .ventricle import Geometry, Motion, Ventricle
 from .waves import closed_wave
 
 Range = tuple[float, float]
-KINDS = ("normal", "infarct", "dilated", "hypertrophic", "dyssynchronous")
 
 
 @dataclass(frozen=True)
 class Ranges:
     """Ranges of all numbers of the phantom; mm, ms, degrees.
 
-    Times of waves follow field values at RR = 1000 ms (Codreanu 2014, Palka 1996); systole shortens less than the
-    cycle as the heart beats faster. Shares are fractions of 1.
+    Kinds are normal, infarct, dilated, hypertrophic, dyssynchronous. Times of waves follow field values at RR = 1000 ms
+    (Codreanu 2014, Palka 1996); systole shortens less than the cycle as the heart beats faster. Shares are fractions.
     """
 
     kinds: tuple[float, ...] = (0.46, 0.2, 0.12, 0.12, 0.1)

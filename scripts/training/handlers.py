@@ -1,6 +1,7 @@
 """What MONAI's engines lack: schedule, gradient clipping and averaging, fresh samples, the figures to watch."""
 
 import math
+import time
 
 import torch
 import torch.distributed as distributed
@@ -40,16 +41,21 @@ class CosineSchedule:
 
     Args:
         epochs: number of epochs.
+        seconds: where the run is also limited in time, how long it may take; 0 is as long as the epochs do.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, epochs: int, seconds: float = 0) -> None:
+        self.epochs, self.seconds, self.started = epochs, seconds, time.monotonic()
 
     def __call__(self, epoch: int) -> float:
         """Share of the full learning rate, 0.01 to 1."""
         if epoch == 0:
+            self.started = time.monotonic()
             return 0.3
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+        done = epoch / self.epochs
+        if self.seconds:
+            done = min(1.0, max(done, (time.monotonic() - self.started) / self.seconds))
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class ClipGradients:
@@ -113,7 +119,9 @@ class AverageGradients:
 
 
 class FreshSlices:
-    """Replaces some phantom slices after every epoch and draws anew, so that no epoch repeats another.
+    """Replaces some phantom slices before every epoch but the first and draws anew, so that no epoch repeats another.
+
+    A run that is resumed sees the samples that it would have seen.
 
     Args:
         windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
@@ -125,15 +133,20 @@ class FreshSlices:
 
     def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
         self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
+        self.done = 0
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Replaces slices, oldest first."""
-        epoch = engine.state.epoch
-        self.windows.epoch = epoch
+        """Replaces slices, oldest first, for every epoch since the last call."""
+        self.windows.epoch = engine.state.epoch - 1
+        while self.done < self.windows.epoch:
+            self.done += 1
+            self._replace(self.done)
+
+    def _replace(self, epoch: int) -> None:
         size = self.windows.sources[0].magnitude.shape[-1]
         fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
         if self.network is not None:

@@ -46,7 +46,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     loss = (cross * weight).sum() / weight.sum().clamp_min(1)
     p = log_p.exp()
     for c in (1, 2):
-        sure = known if c == 2 else known * ((label != NOT_POOL).flatten(1).all(1).float()[:, None, None])
+        sure = known if c == 2 else known * (label != NOT_POOL)
         target = (label == c).float() * sure
         overlap = (p[:, c] * target).sum((1, 2))
         total = (p[:, c] * sure).sum((1, 2)) + target.sum((1, 2))

@@ -1,6 +1,6 @@
 """Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +152,7 @@ def training_sources(
     seed: int,
     size: int,
     held_out: Sequence[str] = HELD_OUT,
+    complete: Callable[[list[Source]], list[Source]] | None = None,
 ) -> list[Source]:
     """Gathers what the shipped weights are trained on.
 
@@ -162,6 +163,7 @@ def training_sources(
         seed: seed of the phantom.
         size: pixels along each side of the sources.
         held_out: patients, by original id, that are left out.
+        complete: fills in labels of real cine and still pictures that nobody drew, such as ``students.taught``.
 
     Returns:
         Sources; real cine and still pictures are repeated so that they make up about 40 % of the samples.
@@ -173,8 +175,10 @@ def training_sources(
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size)
     moving, still = real_sources(cines), real_sources(pairs)
-    sources += moving * round(0.3 * len(sources) / max(len(moving), 1))
-    sources += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
     # The few whose epicardium somebody drew count more.
     known = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
+    if complete is not None:
+        complete(moving + still)
+    sources += moving * round(0.3 * len(sources) / max(len(moving), 1))
+    sources += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
     return sources + known * round(0.1 * len(sources) / max(len(known), 1))

@@ -16,9 +16,6 @@ from scripts.phantom.scanner import add_noise
 from .sources import Source
 from .sunnybrook import NOT_POOL, UNKNOWN
 
-TARGETS = 3
-"""Times of a gap that a sample asks for: an acquired frame and two between."""
-
 
 def turn_vectors(field: Tensor, turns: int) -> Tensor:
     """Turns a field of vectors with its picture, as ``torch.rot90`` turns a picture.

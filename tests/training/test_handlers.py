@@ -15,12 +15,27 @@ def test_slices_are_replaced_oldest_first():
     fresh, trainer = FreshSlices(windows, 3, 2, seed=0), Engine(lambda *_: None)
     fresh.attach(trainer)
     trainer.run([0], max_epochs=1)
+    assert all(a is b for a, b in zip(windows.sources, before, strict=True))
+    trainer.run([0], max_epochs=2)
     assert windows.sources[2] is before[2]
     assert not any(a is b for a, b in zip(windows.sources[:2], before[:2], strict=True))
     assert windows.epoch == 1
-    trainer.state.epoch = 2
-    fresh(trainer)
+    trainer.run([0], max_epochs=3)
     assert windows.sources[2] is not before[2]
+
+
+def test_a_resumed_run_has_the_slices_of_one_that_went_through():
+    through, resumed = (Windows(phantom_sources(3, 11, 48), 48, 4) for _ in range(2))
+    trainer = Engine(lambda *_: None)
+    FreshSlices(through, 3, 2, seed=0).attach(trainer)
+    trainer.run([0], max_epochs=3)
+    again = Engine(lambda *_: None)
+    FreshSlices(resumed, 3, 2, seed=0).attach(again)
+    again.load_state_dict({"epoch_length": 1, "max_epochs": 3, "iteration": 2})
+    again.run([0], max_epochs=3)
+    assert resumed.epoch == through.epoch == 2
+    for a, b in zip(through.sources, resumed.sources, strict=True):
+        assert torch.equal(a.magnitude, b.magnitude)
 
 
 def test_a_network_starts_from_what_fits(tmp_path):

@@ -1,4 +1,4 @@
-"""Two processes train as one: torchrun with the distributed overlays, over gloo."""
+"""Training configs as commands: two processes as one (torchrun, gloo), a resumed run as an unbroken one."""
 
 import os
 import subprocess
@@ -33,15 +33,15 @@ PLAIN = {
 }  # fmt: skip
 
 
-def train(root, out, stage: str, processes: int, batch: int) -> dict[str, torch.Tensor]:
+def train(root, out, stage: str, processes=1, batch=4, overlays=(), **more) -> dict[str, torch.Tensor]:
     """Runs a training config in one process, or its overlays under torchrun; returns the weights that it saved."""
-    configs, launcher = [f"train_{stage}"], [sys.executable, "-m"]
+    configs, launcher = [f"train_{stage}", *overlays], [sys.executable, "-m"]
     if processes > 1:
         configs += ["train_distributed"] + ["train_distributed_synthesis"] * (stage == "synthesis")
         # The bare -- keeps torchrun from taking --start for one of its own options.
         launcher += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m", "--"]
     files = [f"bundle/configs/{name}.json" for name in configs]
-    options = SMALL | PLAIN[stage] | {"batch_size": batch, "epoch_length": SAMPLES // batch, "output_dir": str(out)}
+    options = SMALL | PLAIN[stage] | {"batch_size": batch, "epoch_length": SAMPLES // batch, "output_dir": out} | more
     if stage == "interpolation":
         options["validate#dataset"] = options["validate#dataset"].replace("velocities=True, ", "")
     arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
@@ -49,18 +49,35 @@ def train(root, out, stage: str, processes: int, batch: int) -> dict[str, torch.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-9000:]
-    (final,) = out.glob("checkpoint_final_iteration=*.pt")
-    saved = torch.load(final, weights_only=False)  # the adversarial trainer's state is more than tensors
+    final = max(out.glob("checkpoint_final_iteration=*.pt"), key=os.path.getmtime)
+    saved = torch.load(final, weights_only=True)
     parts = [saved[key] for key in ("network", "discriminator") if key in saved]
     return {f"{k}.{name}": value for k, part in enumerate(parts) for name, value in part.items()}
+
+
+def difference(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> float:
+    """How far two sets of weights are apart, as a share of their size."""
+    assert one.keys() == two.keys()
+    apart = sum(float((one[k] - two[k]).square().sum()) for k in one)
+    return (apart / sum(float(v.square().sum()) for v in one.values())) ** 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("stage", ["interpolation", "synthesis"])
 def test_two_processes_give_the_weights_of_one(root, tmp_path, stage):
-    one, two = train(root, tmp_path / "one", stage, 1, 4), train(root, tmp_path / "two", stage, 2, 2)
-    assert one.keys() == two.keys()
-    apart = sum(float((one[k] - two[k]).square().sum()) for k in one) ** 0.5
-    size = sum(float(v.square().sum()) for v in one.values()) ** 0.5
-    assert apart < 1e-5 * size
+    one, two = train(root, tmp_path / "one", stage), train(root, tmp_path / "two", stage, 2, 2)
+    assert difference(one, two) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.parametrize(("stage", "overlays"), [("interpolation", ("train_student",)), ("synthesis", ())])
+def test_a_run_that_is_resumed_ends_where_it_would_have(root, tmp_path, stage, overlays):
+    constant = {"train#scheduler#lr_lambda": "$lambda epoch: 0.5"}  # the schedule knows how long a run is meant to be
+    whole = train(root, tmp_path / "whole", stage, overlays=overlays, max_epochs=2, **constant)
+    half = train(root, tmp_path / "half", stage, overlays=overlays, max_epochs=1, **constant)
+    (checkpoint,) = (tmp_path / "half").glob("checkpoint_final_iteration=*.pt")
+    resumed = train(root, tmp_path / "half", stage, overlays=overlays, max_epochs=2, resume=str(checkpoint), **constant)
+    assert difference(half, whole) > 1e-4
+    assert difference(resumed, whole) < 1e-6
