@@ -53,13 +53,27 @@ def read_dicom_frames(
         rr_ms = require_rr(rr_ms)
     choice, notes = select(source, scan(source), series)
     slices = [timed(plane, rr_ms) for plane in choice.planes]
+    kind = "classic" if slices[0].frames[0].index is None else "enhanced"
+    study, stored = study_of(slices, f"DICOM, {len(choice.series)} series, {kind}", notes)
+    frames = tuple(timing.frames for timing in slices)
+    reversed_slices = study.affine[:3, 2] @ stored[:3, 2] < 0
+    return study, frames[::-1] if reversed_slices else frames
+
+
+def study_of(slices: Sequence[Timing], source: str, notes: Sequence[str]) -> tuple[Study, NDArray[np.float64]]:
+    """Read the magnitude images of timed slices.
+
+    Args:
+        slices: Frames of each slice, with their times.
+        source: What they are, for the manifest.
+        notes: What is already known to be worth a word.
+
+    Returns:
+        The study, and the affine (RAS, mm) of its slices in the order given, which need not be the study's.
+    """
     affine, geometry_notes = stack_affine([timing.frames for timing in slices])
     cyclic = all(timing.cyclic for timing in slices)
-    if not cyclic:
-        notes.append(
-            f"the frames end more than {LONGEST_STEP:g} frames before the end of RR: gated prospectively, not cyclic"
-        )
-    first = slices[0].frames[0]
+    late = f"the frames end more than {LONGEST_STEP:g} frames before the end of RR: gated prospectively, not cyclic"
     study = Study.arranged(
         read_pixels(slices, check_image),
         affine,
@@ -72,14 +86,17 @@ def read_dicom_frames(
             "frame_times_ms": _sources([timing.order_from for timing in slices]),
             "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) PixelSpacing",
             "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
-            "source": f"DICOM, {len(choice.series)} series, " + ("classic" if first.index is None else "enhanced"),
+            "source": source,
         },
-        notes=[*notes, *_counted([note for timing in slices for note in timing.notes]), *geometry_notes],
-        vendor=first.vendor,
+        notes=[
+            *notes,
+            *([] if cyclic else [late]),
+            *_counted([note for timing in slices for note in timing.notes]),
+            *geometry_notes,
+        ],
+        vendor=slices[0].frames[0].vendor,
     )
-    frames = tuple(timing.frames for timing in slices)
-    reversed_slices = study.affine[:3, 2] @ affine[:3, 2] < 0
-    return study, frames[::-1] if reversed_slices else frames
+    return study, affine
 
 
 def _sources(names: Sequence[str]) -> str:

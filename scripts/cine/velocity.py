@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from tqdm import tqdm
 
-from .dicom import LPS_TO_RAS, read_pixels, stack_affine
+from .dicom import LPS_TO_RAS, read_pixels, stack_affine, study_of
 from .dicom_scan import DERIVED_BY_US, Frame, scan
 from .dicom_select import select
 from .dicom_timing import Timing, timed
 from .nifti import is_nifti, load_nifti, read_nifti, stem
 from .phase import background_offset, decode, decode_dicom, unwrapped
-from .study import CineError, Study, base_first, check_image, require_rr, seen_from_apex
+from .study import CineError, Study, base_first, require_rr, seen_from_apex
 from .venc import GE_DIRECTIONS, Encoding, encoding, is_ge, odd_one_out
 
 AXES = ("x", "y", "z")
@@ -169,7 +169,7 @@ def _read_dicom(
         notes += _left_aside(magnitudes, found)
     else:
         slices, notes = _slices(source, magnitudes or images, rr_ms, series)
-    study, stored = _study(slices, notes)
+    study, stored = study_of(slices, "DICOM, measured phase contrast", notes)
     axes, signs, named = _directions(source, [e for e, _ in groups], order, study)
     velocity, speeds = np.empty((3, *study.shape), np.float32), [0.0] * 3
     stated = []
@@ -212,36 +212,9 @@ def _joined(frames: list[Frame]) -> list[Frame]:
 def _slices(
     source: Path, frames: list[Frame], rr_ms: float | None, series: str | int | None = None
 ) -> tuple[list[Timing], list[str]]:
-    """Short-axis cine among images, its frames in order, and notes."""
+    """Short-axis cine among images, its frames in order, and notes on the choice."""
     choice, notes = select(source, frames, series)
-    slices = [timed(plane, rr_ms) for plane in choice.planes]
-    return slices, list(dict.fromkeys([*notes, *(note for timing in slices for note in timing.notes)]))
-
-
-def _study(slices: list[Timing], notes: list[str]) -> tuple[Study, NDArray[np.float64]]:
-    """Magnitude as a study, and its affine as stored (RAS, mm)."""
-    affine, remarks = stack_affine([timing.frames for timing in slices])
-    cyclic = all(timing.cyclic for timing in slices)
-    if not cyclic:
-        remarks.append("the frames do not reach the end of RR: gated prospectively, not cyclic")
-    study = Study.arranged(
-        read_pixels(slices, check_image),
-        affine,
-        [timing.rr_ms for timing in slices],
-        np.array([timing.times_ms for timing in slices]),
-        cyclic=cyclic,
-        sop_instance_uids=[[frame.sop_uid for frame in timing.frames] for timing in slices],
-        provenance={
-            "rr_ms": ", ".join(dict.fromkeys(timing.rr_from for timing in slices)),
-            "frame_times_ms": ", ".join(dict.fromkeys(timing.order_from for timing in slices)),
-            "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) PixelSpacing",
-            "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
-            "source": "DICOM, measured phase contrast",
-        },
-        notes=[*notes, *remarks],
-        vendor=slices[0].frames[0].vendor,
-    )
-    return study, affine
+    return [timed(plane, rr_ms) for plane in choice.planes], notes
 
 
 def _beside(magnitudes: list[Frame], groups: list[tuple[Encoding, list[Frame]]]) -> list[Frame]:
