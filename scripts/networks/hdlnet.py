@@ -187,6 +187,8 @@ class Look(NamedTuple):
         motions: [N * T, 6, X' / 2, Y' / 2] float64, from ``gap_view``.
         steps: [N * T, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
         seen: [N * T, C, X' / 2, Y' / 2] float, the interpolation's features.
+        mirror_motions: like ``motions``, of the mirrored picture.
+        mirror_seen: like ``seen``, of the mirrored picture.
         window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``.
         areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
     """
@@ -199,6 +201,8 @@ class Look(NamedTuple):
     motions: Tensor
     steps: Tensor
     seen: Tensor
+    mirror_motions: Tensor
+    mirror_seen: Tensor
     window: Tensor
     areas: Tensor
 
@@ -279,11 +283,49 @@ class HDLNet(nn.Module):
         cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
         view, motions = gap_view(keys)
         seen = self.interpolation.encode(view, cycle, gap)
-        _, logits, _ = self.interpolation.decode(keys, seen, motions, torch.zeros_like(gap), gap)
+        mirror_view, mirror_motions = gap_view(keys.flip(3))
+        mirror_seen = self.interpolation.encode(mirror_view, cycle.flip(3), gap)
+        start = torch.zeros_like(gap)
+        _, logits, _ = self.interpolate(keys, seen, motions, mirror_seen, mirror_motions, start, gap)
         probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
         window = heart_window(probability[:, :, 1:].sum(2))
         areas = steady_areas(probability * window.unsqueeze(1))
-        return Look(scale, keys, gap, cycle, view, motions, around_gaps(frames, cyclic), seen, window, areas)
+        steps = around_gaps(frames, cyclic)
+        return Look(scale, keys, gap, cycle, view, motions, steps, seen, mirror_motions, mirror_seen, window, areas)
+
+    def interpolate(
+        self,
+        keys: Tensor,
+        seen: Tensor,
+        motions: Tensor,
+        mirror_seen: Tensor,
+        mirror_motions: Tensor,
+        tau: Tensor,
+        gap: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Makes frames as the mean of what the interpolation makes of a picture and of its mirror image.
+
+        Args:
+            keys: [B, 4, X, Y] float, as ``TemporalInterpolation.decode`` takes them; so are the others.
+            seen: features of the picture.
+            motions: its motions.
+            mirror_seen: features of the picture mirrored along Y.
+            mirror_motions: its motions.
+            tau: [B] float.
+            gap: [B] float.
+
+        Returns:
+            Magnitude, segmentation logits and motion, as ``TemporalInterpolation.decode`` gives them.
+        """
+        magnitude, logits, motion = self.interpolation.decode(keys, seen, motions, tau, gap)
+        other, other_logits, other_motion = self.interpolation.decode(
+            keys.flip(3), mirror_seen, mirror_motions, tau, gap
+        )
+        along = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=motion.dtype, device=motion.device)
+        other_motion = other_motion.flip(3) * along.unsqueeze(-1).unsqueeze(-1)
+        # Probabilities are averaged, not logits: one view that is sure must not outvote the other.
+        both = (torch.softmax(logits, dim=1) + torch.softmax(other_logits.flip(3), dim=1)) / 2
+        return (magnitude + other.flip(3)) / 2, torch.log(both + 1e-8), (motion + other_motion) / 2
 
     def synthesise(self, image: Tensor, fractions: list[Tensor], cyclic: Tensor) -> Tensor:
         """Runs the graph at given times between acquired frames.
@@ -320,7 +362,10 @@ class HDLNet(nn.Module):
         f = times.shape[0]
         tau = times.unsqueeze(0).expand(n * t, -1).flatten()
         keys, gap, motions = repeat(look.keys, f), repeat(look.gap, f), repeat(look.motions, f)
-        magnitude, logits, motion = self.interpolation.decode(keys, repeat(look.seen, f), motions, tau, gap)
+        mirror_seen, mirror_motions = repeat(look.mirror_seen, f), repeat(look.mirror_motions, f)
+        magnitude, logits, motion = self.interpolate(
+            keys, repeat(look.seen, f), motions, mirror_seen, mirror_motions, tau, gap
+        )
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
         velocity, tissue = self.synthesis.decode(

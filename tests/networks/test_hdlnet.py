@@ -90,6 +90,15 @@ def test_a_cine_that_ends_does_not_look_around_its_end(network, image):
 
 
 @torch.no_grad()
+def test_a_mirrored_picture_has_mirrored_frames_and_labels(network):
+    # Sizes that need no padding, so that mirroring moves no pixel against the coarser levels.
+    image = torch.rand(1, 4, 48, 64, generator=torch.Generator().manual_seed(3)) * 500
+    with torch.no_grad():
+        here, there = (network(x).unflatten(1, (8, -1))[:, :4] for x in (image, image.flip(3)))
+    assert torch.allclose(here[:, 0], there[:, 0].flip(-1), atol=0.05)
+    assert torch.allclose(here[:, 1:], there[:, 1:].flip(-1), atol=1e-4)
+
+
 def test_a_stack_is_its_slices(network):
     stack = torch.rand(1, 3, 32, 32, 2)
     together = network(stack)
