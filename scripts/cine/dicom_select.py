@@ -20,7 +20,8 @@ MIN_FRAMES = 3
 _PARALLEL = np.cos(np.deg2rad(1.0))
 #: A slice that is tilted by less than this may have been meant for the stack.
 _NEARLY_PARALLEL = np.cos(np.deg2rad(10.0))
-_SAME_PLACE_MM = 0.5
+#: Images closer than this lie at one place.
+SAME_PLACE_MM = 0.5
 #: Ratio of the widest to the narrowest step between slices that still passes for even.
 _EVEN = 1.2
 #: Words of a description that tell the slices of one stack apart, as their numbers do.
@@ -62,7 +63,7 @@ class Candidate:
     def series(self) -> dict[str, Frame]:
         """One image of each series, by SeriesInstanceUID, in order of SeriesNumber."""
         first: dict[str, Frame] = {}
-        for frame in sorted(self.frames, key=_number):
+        for frame in sorted(self.frames, key=series_number):
             first.setdefault(frame.series_uid, frame)
         return first
 
@@ -111,7 +112,7 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
     placeless = [f for f in magnitude if _lacking(f)]
     groups = _groups([f for f in magnitude if not _lacking(f)])
     found = [candidate for group in groups for candidate in _candidates(group)]
-    found.sort(key=lambda c: (-len(c.planes), _number(next(iter(c.series.values())))))
+    found.sort(key=lambda c: (-len(c.planes), series_number(next(iter(c.series.values())))))
     if not found:
         raise CineError(_nothing(source, magnitude))
     choice = _pick(source, found, series)
@@ -146,7 +147,7 @@ def _groups(frames: list[Frame]) -> list[list[Frame]]:
     groups: list[list[Frame]] = []
     for frame in frames:
         for group in groups:
-            if _alike(group[0], frame):
+            if alike(group[0], frame):
                 group.append(frame)
                 break
         else:
@@ -154,7 +155,8 @@ def _groups(frames: list[Frame]) -> list[list[Frame]]:
     return groups
 
 
-def _alike(a: Frame, b: Frame) -> bool:
+def alike(a: Frame, b: Frame) -> bool:
+    """Whether two images have one size, pixel spacing and orientation."""
     return (
         a.size == b.size
         and np.allclose(a.spacing, b.spacing, rtol=1e-3)
@@ -186,7 +188,7 @@ def _candidates(group: list[Frame]) -> list[Candidate]:
         else:
             single[_kind(images[0].description), len(images)].append(images)
     for slices in single.values():
-        slices.sort(key=lambda images: (_number(images[0]), images[0].series_uid))
+        slices.sort(key=lambda images: (series_number(images[0]), images[0].series_uid))
         places = _by_place(slices, [_height(images[0], normal) for images in slices])
         for repeat in range(max(map(len, places))):
             found.append(Candidate(tuple(tuple(place[min(repeat, len(place) - 1)]) for place in places)))
@@ -198,7 +200,8 @@ def _kind(description: str) -> tuple[str, ...]:
     return tuple(word for word in re.findall(r"[^\W\d_]+", description.lower()) if word not in _LEVELS)
 
 
-def _number(frame: Frame) -> int:
+def series_number(frame: Frame) -> int:
+    """SeriesNumber to sort by, 0 where there is none."""
     return frame.series_number or 0
 
 
@@ -216,7 +219,7 @@ def _by_place(items: Sequence[_T], heights: Sequence[float]) -> list[list[_T]]:
     """Items at one place together, places from the lowest; at a place the items keep their order."""
     order = np.argsort(heights, kind="stable")
     places = np.empty(len(items), int)
-    places[order] = np.concatenate([[0], np.cumsum(np.diff(np.asarray(heights)[order]) > _SAME_PLACE_MM)])
+    places[order] = np.concatenate([[0], np.cumsum(np.diff(np.asarray(heights)[order]) > SAME_PLACE_MM)])
     found: list[list[_T]] = [[] for _ in range(places.max() + 1)]
     for place, item in zip(places.tolist(), items, strict=True):
         found[place].append(item)
@@ -293,7 +296,7 @@ def _unevenness(heights: Sequence[float]) -> float:
     steps = np.diff(np.sort(heights))
     if not len(steps):
         return 1.0
-    return float(steps.max() / steps.min()) if steps.min() > _SAME_PLACE_MM else np.inf
+    return float(steps.max() / steps.min()) if steps.min() > SAME_PLACE_MM else np.inf
 
 
 def _ragged(planes: Sequence[Sequence[Frame]]) -> str:
@@ -313,14 +316,13 @@ def _differs(stray: Frame, chosen: Frame) -> str:
     """What sets an image apart from the chosen stack."""
     found: object
     expected: object
-    tag, found, expected = _lacking(stray), "no usable value", "one"
-    if tag:
-        pass
+    if tag := _lacking(stray):
+        found, expected = "no usable value", "one"
     elif stray.size != chosen.size:
         tag, found, expected = "(0028,0010) Rows, (0028,0011) Columns", stray.size, chosen.size
     elif not np.allclose(stray.spacing, chosen.spacing, rtol=1e-3):
         tag, found, expected = _SPACING, tuple(map(float, stray.spacing)), tuple(map(float, chosen.spacing))
-    elif not _alike(stray, chosen):
+    elif not alike(stray, chosen):
         tag, found, expected = _ORIENTATION, stray.orientation.tolist(), chosen.orientation.tolist()
     elif stray.description != chosen.description:
         tag, found, expected = "(0008,103E) SeriesDescription", repr(stray.description), repr(chosen.description)

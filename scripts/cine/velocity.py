@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .dicom import LPS_TO_RAS, read_pixels, stack_affine, study_of
 from .dicom_scan import DERIVED_BY_US, Frame, scan
-from .dicom_select import select
+from .dicom_select import SAME_PLACE_MM, alike, select, series_number
 from .dicom_timing import Timing, timed
 from .nifti import is_nifti, load_nifti, read_nifti, stem
 from .phase import background_offset, decode, decode_dicom, unwrapped
@@ -25,8 +25,6 @@ from .venc import GE_DIRECTIONS, Encoding, encoding, is_ge, odd_one_out
 AXES = ("x", "y", "z")
 #: A direction vector within about 25 degrees of an axis is meant to be that axis.
 _ALONG = 0.9
-#: Images closer than this lie at one place.
-_SAME_PLACE_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +186,7 @@ def _read_dicom(
                 f"{frames[0].where}: the phase series has shape {pixels.shape} (X, Y, Z, T), the magnitude "
                 f"{study.shape}"
             )
-        if not np.allclose(affine, stored, atol=[0.05, 0.05, 0.05, _SAME_PLACE_MM]):
+        if not np.allclose(affine, stored, atol=[0.05, 0.05, 0.05, SAME_PLACE_MM]):
             raise CineError(f"{frames[0].where}: the phase series lies elsewhere than the magnitude")
         # Mirroring moves pixels; only a component along the stored X, not one along a stated vector, changes its sign.
         mirrored = not seen_from_apex(affine) and stating.direction is None and axis == 0
@@ -229,8 +227,8 @@ def _beside(magnitudes: list[Frame], groups: list[tuple[Encoding, list[Frame]]])
                 f"{phases[0].where}: found no magnitude cine of {count} frames at the place of this phase image, "
                 "expected one beside the three phases"
             )
-        first = min(_number(frame) for frame in phases)
-        before = [frames for frames in series if _number(frames[0]) <= first]
+        first = min(series_number(frame) for frame in phases)
+        before = [frames for frames in series if series_number(frames[0]) <= first]
         chosen += before[-1] if before else series[0]
     return chosen
 
@@ -238,7 +236,7 @@ def _beside(magnitudes: list[Frame], groups: list[tuple[Encoding, list[Frame]]])
 def _left_aside(magnitudes: list[Frame], taken: list[Frame]) -> list[str]:
     """A note on other magnitude series than those taken."""
     others = {frame.series_uid for frame in magnitudes} - {frame.series_uid for frame in taken}
-    numbers = ", ".join(str(_number(series[0])) for series in _by_series(taken))
+    numbers = ", ".join(str(series_number(series[0])) for series in _by_series(taken))
     return [f"magnitude from series {numbers}; {len(others)} other magnitude series left aside"] if others else []
 
 
@@ -255,22 +253,13 @@ def _places(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 
 def _together(a: Frame, b: Frame) -> bool:
-    return (
-        a.size == b.size
-        and bool((np.abs(a.position - b.position) < _SAME_PLACE_MM).all())
-        and bool((np.abs(a.orientation - b.orientation) < 0.02).all())
-        and bool(np.allclose(a.spacing, b.spacing, rtol=1e-3))
-    )
-
-
-def _number(frame: Frame) -> int:
-    return frame.series_number or 0
+    return alike(a, b) and bool((np.abs(a.position - b.position) < SAME_PLACE_MM).all())
 
 
 def _by_series(frames: Iterable[Frame]) -> list[list[Frame]]:
     """Images by series, in order of SeriesNumber and InstanceNumber."""
     series: dict[str, list[Frame]] = defaultdict(list)
-    for frame in sorted(frames, key=lambda frame: (_number(frame), frame.series_uid, frame.instance or 0)):
+    for frame in sorted(frames, key=lambda frame: (series_number(frame), frame.series_uid, frame.instance or 0)):
         series[frame.series_uid].append(frame)
     return list(series.values())
 
