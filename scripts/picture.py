@@ -8,8 +8,9 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from .assessment.maps import MYOCARDIUM
 from .cine.study import APEX_TO_BASE, CineError
-from .report.overview import MYOCARDIUM, overview
+from .report.overview import overview
 
 
 def picture(result: str, out: str = "") -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, map_coordinates, uniform_filter1d
 from scipy.signal import savgol_filter
 
-from .maps import MYOCARDIUM, Maps
+from .maps import MYOCARDIUM
 
 SECTORS = 24
 ANGLES = 6 * SECTORS
@@ -229,27 +229,29 @@ def crop(labels: NDArray, margin: int = 4) -> tuple[slice, slice]:
     return window[0], window[1]
 
 
-def cylindrical(maps: Maps, z: int) -> NDArray[np.float32]:
+def cylindrical(
+    labels: NDArray, velocity: NDArray, spacing_mm: tuple[float, float], cyclic: bool = True
+) -> NDArray[np.float32]:
     """Radial, circumferential and longitudinal velocity of each pixel of one slice, as pictures show it.
 
     The same centre and the same removal of bulk motion as the curves have, without their interpolation.
 
     Args:
-        maps: The study.
-        z: Slice, 0 = base.
+        labels: 0, 1 myocardium, 2 blood pool, viewed from the apex, shape (T, X, Y).
+        velocity: Along +X, +Y and towards the apex, shape (3, T, X, Y), cm/s.
+        spacing_mm: Pixel size along X and Y, mm.
+        cyclic: Whether the first frame follows the last.
 
     Returns:
         Shape (3, T, X, Y), cm/s: positive inward, counter-clockwise seen from the apex, and towards the apex; NaN
         outside the myocardium.
     """
-    labels, velocity = maps.labels[..., z], maps.velocity[..., z]
-    wall = labels == MYOCARDIUM
     result = np.full(velocity.shape, np.nan, np.float32)
-    contours = find_contours(labels, maps.spacing_mm[:2], maps.cyclic)
-    bulk = sample_wall(labels, velocity, maps.spacing_mm[:2], contours, 0.0).bulk
-    t, x, y = np.nonzero(wall)
-    dx = x * maps.spacing_mm[0] - contours.centre[t, 0]
-    dy = y * maps.spacing_mm[1] - contours.centre[t, 1]
+    contours = find_contours(labels, spacing_mm, cyclic)
+    bulk = sample_wall(labels, velocity, spacing_mm, contours, 0.0).bulk
+    t, x, y = np.nonzero(labels == MYOCARDIUM)
+    dx = x * spacing_mm[0] - contours.centre[t, 0]
+    dy = y * spacing_mm[1] - contours.centre[t, 1]
     distance = np.maximum(np.hypot(dx, dy), 1e-6)
     dx, dy = dx / distance, dy / distance
     vx, vy = velocity[:2, t, x, y] - bulk[:, t]

@@ -135,7 +135,10 @@ def vectors_figure(assessment: Assessment, maps: Maps) -> Figure:
     if not shown:
         return empty(figure)
     grid = figure.subplots(len(MOMENTS), len(shown), squeeze=False)
-    fields = [cylindrical(maps, one.index) for one in shown]
+    fields = [
+        cylindrical(maps.labels[..., z], maps.velocity[..., z], maps.spacing_mm[:2], maps.cyclic)
+        for z in (one.index for one in shown)
+    ]
     limit = max(1.0, *(float(np.nanpercentile(np.abs(field[2]), 99)) for field in fields))
     fastest = max(1.0, *(float(np.nanpercentile(np.hypot(field[0], field[1]), 99)) for field in fields))
     window = heart_window(maps.labels.max((0, 3))[..., None], maps.spacing_mm)

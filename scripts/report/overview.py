@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-MYOCARDIUM, POOL = 1, 2
+from scripts.assessment.maps import MYOCARDIUM, POOL
+from scripts.assessment.wall import cylindrical
+
 MARGIN_MM = 20.0
 DISCLAIMER = "Not for diagnosis"
 #: Maps of colours that colour-blind people can read: of velocities, with zero in the middle, and of times.
@@ -24,40 +26,11 @@ COMPONENTS = (
 )
 
 
-def cylindrical(label: NDArray, velocity: NDArray, spacing_mm: tuple[float, float]) -> NDArray[np.float32]:
-    """Velocities about the ventricle's axis, bulk motion in the plane removed.
-
-    Args:
-        label: Labels 0, 1 (myocardium), 2 (blood pool), shape (X, Y, T), viewed from the apex (Y down, X to the right).
-        velocity: Along +X, +Y and towards the apex, shape (3, X, Y, T), cm/s.
-        spacing_mm: Pixel size along X and Y, mm.
-
-    Returns:
-        Shape (3, X, Y, T), cm/s: radial (positive inward), circumferential (positive counter-clockwise seen from the
-        apex), longitudinal (positive from base to apex); NaN outside the myocardium.
-    """
-    wall = label == MYOCARDIUM
-    count = np.maximum(wall.sum((0, 1)), 1)
-
-    def mean(values: NDArray) -> NDArray:
-        return np.where(wall, values, 0).sum((0, 1)) / count
-
-    x = np.broadcast_to((np.arange(label.shape[0]) * spacing_mm[0])[:, None, None], label.shape)
-    y = np.broadcast_to((np.arange(label.shape[1]) * spacing_mm[1])[None, :, None], label.shape)
-    dx, dy = x - mean(x), y - mean(y)
-    distance = np.maximum(np.hypot(dx, dy), 1e-6)
-    dx, dy = dx / distance, dy / distance
-    vx, vy = velocity[0] - mean(velocity[0]), velocity[1] - mean(velocity[1])
-    # Y runs down in this view, so counter-clockwise turns +X towards -Y.
-    result = np.stack([-(vx * dx + vy * dy), vx * dy - vy * dx, velocity[2]])
-    return np.where(wall, result, np.nan).astype(np.float32)
-
-
 def global_curves(components: NDArray) -> NDArray[np.float32]:
     """Mean over the myocardium at each time, shape (3, T), from what `cylindrical` gives; NaN where there is none."""
     present = np.isfinite(components)
-    total = np.where(present, components, 0).sum((1, 2))
-    count = present.sum((1, 2))
+    total = np.where(present, components, 0).sum((2, 3))
+    count = present.sum((2, 3))
     return np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
 
 
@@ -118,14 +91,14 @@ def _draw(
     spacing_mm: tuple[float, float],
     frame_duration_ms: float,
 ) -> None:
-    components = cylindrical(label, velocity, spacing_mm)
+    components = cylindrical(np.moveaxis(label, 2, 0), np.moveaxis(velocity, 3, 1), spacing_mm)
     curves = global_curves(components)
     moments = dict(zip(("peak systole", "early diastole"), key_moments(curves[0]), strict=True))
     window = heart_window(label, spacing_mm)
-    cine, label, components = cine[window], label[window], components[(slice(None), *window)]
+    cine, label, components = cine[window], label[window], components[:, :, *window]
     white = float(np.percentile(cine, 99.5))
     # One scale a component, for both moments; the few fastest pixels may saturate.
-    limits = np.nanpercentile(np.abs(components[..., list(moments.values())]), 99, axis=(1, 2, 3)).clip(1)
+    limits = np.nanpercentile(np.abs(components[:, list(moments.values())]), 99, axis=(1, 2, 3)).clip(1)
 
     grid = figure.add_gridspec(3, 5, height_ratios=(1, 1, 0.75))
     for row, (name, t) in enumerate(moments.items()):
@@ -140,7 +113,7 @@ def _draw(
         for column, (component, sign, _, _) in enumerate(COMPONENTS):
             panel, limit = axes[2 + column], limits[column]
             picture = panel.imshow(
-                components[column, :, :, t].T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect=panel.get_aspect()
+                components[column, t].T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect=panel.get_aspect()
             )
             if row == 0:
                 panel.set_title(f"{component}, cm/s\npositive: {sign}", fontsize=8)

@@ -65,7 +65,10 @@ def page_data(maps: Maps, assessment: Assessment) -> dict[str, Any]:
     found = maps.labels.max((0, 3))[..., None]
     window = heart_window(found, maps.spacing_mm) if found.any() else (slice(None), slice(None))
     magnitude, labels = maps.magnitude[:, *window], maps.labels[:, *window]
-    components = [cylindrical(maps, z)[:, :, *window] for z in range(labels.shape[3])]
+    velocity = maps.velocity[:, :, *window]
+    components = [
+        cylindrical(labels[..., z], velocity[..., z], maps.spacing_mm[:2], maps.cyclic) for z in range(labels.shape[3])
+    ]
     limits = velocity_limits(components)
     white = max(float(np.percentile(magnitude, 99.5)), 1e-6)
     slices = [

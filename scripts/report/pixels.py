@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
-from .overview import MYOCARDIUM, POOL
+from scripts.assessment.maps import MYOCARDIUM, POOL
 
 #: Quality of the WebP pictures: the eye sees no loss, and a frame takes a tenth of its pixels.
 QUALITY = 82

@@ -201,7 +201,7 @@ def test_it_agrees_with_the_differentiable_module(ring):
     item = assess_maps(maps, 25.0).slices[0]
     ours = np.stack([item.velocity_cm_s[c]["global"] for c in ("radial", "circumferential", "longitudinal")])
     assert np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
-    pixels = cylindrical(maps, 0)
+    pixels = cylindrical(maps.labels[..., 0], maps.velocity[..., 0], maps.spacing_mm[:2])
     inside = maps.labels[..., 0] == 1
     assert np.isnan(pixels[:, ~inside]).all()
     assert np.abs(pixels - module.cylindrical(wall, velocity)[0].numpy())[:, inside].max() < 0.05

@@ -191,7 +191,7 @@ def test_slices_by_button_and_key(opened: Opened) -> None:
 
 def test_values_at_the_pointer_are_those_of_the_pixel(opened: Opened, maps: Maps) -> None:
     data, frame = opened.data(), opened.frame()
-    expected = cylindrical(maps, 1)[:, frame]
+    expected = cylindrical(maps.labels[..., 1], maps.velocity[..., 1], maps.spacing_mm[:2])[:, frame]
     box = opened.page.locator("#image").bounding_box()
     assert box
     x, y = CENTRE[0] + 13, CENTRE[1] + 8  # in the wall, below and to the right of the centre

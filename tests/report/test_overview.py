@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from scripts.report.overview import cylindrical, global_curves, key_moments, overview
+from scripts.assessment import cylindrical
+from scripts.report.overview import global_curves, key_moments, overview
 
 SPACING = (1.0, 2.0)
 
@@ -29,6 +30,10 @@ def offsets(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (dx / distance)[..., None], (dy / distance)[..., None]
 
 
+def turned(label: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    return cylindrical(np.moveaxis(label, 2, 0), np.moveaxis(velocity, 3, 1), SPACING)
+
+
 @pytest.mark.parametrize(
     ("component", "direction"),
     [(0, lambda dx, dy: (-dx, -dy, 0)), (1, lambda dx, dy: (dy, -dx, 0)), (2, lambda dx, dy: (0, 0, 1))],
@@ -37,13 +42,13 @@ def offsets(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_signs_of_unit_motion(component: int, direction, label: np.ndarray) -> None:
     velocity = np.stack([np.broadcast_to(v, label.shape) for v in direction(*offsets(label))]).astype(float)
     velocity[:2] += np.array([5.0, -3.0])[:, None, None, None]  # bulk motion, to be removed
-    found = global_curves(cylindrical(label, velocity, SPACING))
+    found = global_curves(turned(label, velocity))
     np.testing.assert_allclose(found, np.eye(3)[component][:, None] * np.ones((3, 4)), atol=1e-2)
 
 
 def test_a_frame_without_wall_has_no_curve(label: np.ndarray) -> None:
     label[..., 1] = 0
-    found = global_curves(cylindrical(label, np.ones((3, *label.shape)), SPACING))
+    found = global_curves(turned(label, np.ones((3, *label.shape))))
     assert np.isnan(found[:, 1]).all()
     assert np.isfinite(found[:, [0, 2, 3]]).all()
 
