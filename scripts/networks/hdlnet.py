@@ -306,16 +306,16 @@ class HDLNet(nn.Module):
         """Makes frames as the mean of what the interpolation makes of a picture and of its mirror image.
 
         Args:
-            keys: [B, 4, X, Y] float, as ``TemporalInterpolation.decode`` takes them; so are the others.
-            seen: features of the picture.
-            motions: its motions.
-            mirror_seen: features of the picture mirrored along Y.
-            mirror_motions: its motions.
-            tau: [B] float.
-            gap: [B] float.
+            keys: [B, 4, X, Y] float, the four acquired frames around a gap, divided by ``Look.scale``.
+            seen: [B, features, X / 2, Y / 2] float, features of the picture, from ``TemporalInterpolation.encode``.
+            motions: [B, 6, X / 2, Y / 2] float, its motions, pixels, from ``gap_view``.
+            mirror_seen: the shape of ``seen``, features of the picture mirrored along Y.
+            mirror_motions: the shape of ``motions``, the mirrored picture's motions.
+            tau: [B] float, time in the gap, 0 to 1.
+            gap: [B] float, length of the gap as a share of the cycle.
 
         Returns:
-            Magnitude, segmentation logits and motion, as ``TemporalInterpolation.decode`` gives them.
+            Magnitude [B, 1, X, Y], segmentation logits [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a gap.
         """
         magnitude, logits, motion = self.interpolation.decode(keys, seen, motions, tau, gap)
         other, other_logits, other_motion = self.interpolation.decode(

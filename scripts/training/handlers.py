@@ -45,7 +45,7 @@ class CosineSchedule:
     """
 
     def __init__(self, epochs: int, seconds: float = 0) -> None:
-        self.epochs, self.seconds, self.started = epochs, seconds, time.monotonic()
+        self.epochs, self.seconds, self.started = epochs, seconds, 0.0
 
     def __call__(self, epoch: int) -> float:
         """Share of the full learning rate, 0.01 to 1."""
@@ -56,6 +56,30 @@ class CosineSchedule:
         if self.seconds:
             done = min(1.0, max(done, (time.monotonic() - self.started) / self.seconds))
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class MeanWithStart:
+    """Leaves a network, when its training ends, at the mean of its weights and those that it started from.
+
+    What was learnt last and what was known before are both kept better than either set of weights keeps them.
+    Source: Wortsman et al., CVPR 2022, "Robust fine-tuning of zero-shot models".
+
+    Args:
+        network: the network, with the weights that it starts from.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.start = {k: v.clone() for k, v in network.state_dict().items() if v.is_floating_point()}
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer, before what saves its last weights."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, _: Engine) -> None:
+        """Averages."""
+        learnt = self.network.state_dict()
+        self.network.load_state_dict(learnt | {k: (v + learnt[k]) / 2 for k, v in self.start.items()})
 
 
 class ClipGradients:

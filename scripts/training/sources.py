@@ -17,7 +17,7 @@ from scripts.phantom.scanner import add_noise
 from .beats import at
 from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
-HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), outside=0.12)
+HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), outside=0.2)
 """More large and thick ventricles, and more slices without one, than a clinic sees: they are what is hard."""
 
 
@@ -175,10 +175,30 @@ def training_sources(
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size)
     moving, still = real_sources(cines), real_sources(pairs)
-    # The few whose epicardium somebody drew count more.
-    known = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
+    drawn = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
     if complete is not None:
         complete(moving + still)
-    sources += moving * round(0.3 * len(sources) / max(len(moving), 1))
-    sources += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
-    return sources + known * round(0.1 * len(sources) / max(len(known), 1))
+    return mixed(sources, moving, still, drawn, phantoms)
+
+
+def mixed(
+    sources: list[Source], moving: list[Source], still: list[Source], drawn: list[Source], phantoms: int
+) -> list[Source]:
+    """Repeats real sources beside simulated ones, so that samples are drawn from all kinds.
+
+    Args:
+        sources: phantoms and animated pictures, once each.
+        moving: patients' cine, in all about 0.3 as many.
+        still: single pictures, in all at least 0.2 of the phantoms.
+        drawn: those of both whose epicardium somebody drew: few, so they come more often, in all another tenth.
+        phantoms: number of phantoms.
+
+    Returns:
+        All of them. Cine without a ventricle come more often, too: else every atrium is taken for one.
+    """
+    empty = [s for s in moving if not s.labels.any()]
+    real = moving * round(0.3 * len(sources) / max(len(moving), 1))
+    real += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
+    real += drawn * round(0.1 * len(sources + real) / max(len(drawn), 1))
+    real += empty * round(0.06 * len(sources + real) / max(len(empty), 1))
+    return sources + real

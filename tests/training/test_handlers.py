@@ -4,7 +4,7 @@ import torch
 from ignite.engine import Engine
 
 from scripts.networks import HDLNet
-from scripts.training.handlers import FreshSlices, start_from
+from scripts.training.handlers import FreshSlices, MeanWithStart, start_from
 from scripts.training.sources import phantom_sources
 from scripts.training.windows import Windows
 
@@ -46,3 +46,19 @@ def test_a_network_starts_from_what_fits(tmp_path):
     started = start_from(new, str(tmp_path / "checkpoint.pt")).state_dict()
     assert torch.equal(started["synthesis.beat.curves.weight"], old.state_dict()["synthesis.beat.curves.weight"])
     assert torch.equal(started["interpolation.motion_in.weight"], first)  # another shape in the old one
+
+
+def test_a_network_ends_at_the_mean_of_where_it_started_and_what_it_learnt():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    torch.nn.init.constant_(network[0].weight, 1.0)
+
+    def step(*_):
+        network[0].weight.data += 2.0
+        network[1].num_batches_tracked += 1
+
+    trainer = Engine(step)
+    MeanWithStart(network).attach(trainer)
+    trainer.run([0], max_epochs=2)
+    # 1 at the start and 5 after two steps; what counts steps is no weight.
+    assert network[0].weight.tolist() == [[3.0, 3.0]]
+    assert int(network[1].num_batches_tracked) == 2
