@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as distributed
@@ -17,22 +18,29 @@ from .sources import HEARTS, phantom_sources, segmented_areas
 from .windows import Windows
 
 
-def start_from(network: nn.Module, weights: str) -> nn.Module:
-    """Gives a network the weights of an earlier one, wherever they fit; the rest keeps its random start.
+def start_from(network: nn.Module, weights: str | Sequence[str]) -> nn.Module:
+    """Gives a network the weights of earlier ones, wherever they fit; the rest keeps its random start.
+
+    What was learnt last and what was known before are both kept better by the mean of two sets of weights than by
+    either. Source: Wortsman et al., CVPR 2022, "Robust fine-tuning of zero-shot models".
 
     Args:
         network: the network to fill.
-        weights: file of a state dictionary, or of a checkpoint with one under ``network``; empty leaves all as it is.
+        weights: file of a state dictionary, or of a checkpoint with one under ``network``; of several, of one network
+            at different times, the mean. Empty leaves all as it is.
 
     Returns:
         The same network.
     """
-    if weights:
-        saved = torch.load(weights, map_location="cpu", weights_only=True)
-        own = network.state_dict()
+    files = [weights] if isinstance(weights, str) else list(weights)
+    own = network.state_dict()
+    total: dict[str, Tensor] = {}
+    for file in filter(None, files):
+        saved = torch.load(file, map_location="cpu", weights_only=True)
         fitting = {k: v for k, v in saved.get("network", saved).items() if k in own and own[k].shape == v.shape}
-        network.load_state_dict(own | fitting)
-        print(f"Started from {weights}: {len(fitting)} of {len(own)} tensors fit")
+        print(f"Started from {file}: {len(fitting)} of {len(own)} tensors fit")
+        total = {k: total[k] + v for k, v in fitting.items() if k in total} if total else fitting
+    network.load_state_dict(own | {k: v / len(files) if len(files) > 1 else v for k, v in total.items()})
     return network
 
 
@@ -56,30 +64,6 @@ class CosineSchedule:
         if self.seconds:
             done = min(1.0, max(done, (time.monotonic() - self.started) / self.seconds))
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
-
-
-class MeanWithStart:
-    """Leaves a network, when its training ends, at the mean of its weights and those that it started from.
-
-    What was learnt last and what was known before are both kept better than either set of weights keeps them.
-    Source: Wortsman et al., CVPR 2022, "Robust fine-tuning of zero-shot models".
-
-    Args:
-        network: the network, with the weights that it starts from.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.start = {k: v.clone() for k, v in network.state_dict().items() if v.is_floating_point()}
-
-    def attach(self, engine: Engine) -> None:
-        """Hooks onto a trainer, before what saves its last weights."""
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def __call__(self, _: Engine) -> None:
-        """Averages."""
-        learnt = self.network.state_dict()
-        self.network.load_state_dict(learnt | {k: (v + learnt[k]) / 2 for k, v in self.start.items()})
 
 
 class ClipGradients:
