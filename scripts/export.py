@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -69,21 +70,21 @@ def export(bundle: str = "bundle") -> str:
     network = HDLNet().eval()
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
 
-    scripted = checkpoint.with_suffix(".ts")
-    graph = checkpoint.with_suffix(".onnx")
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         # TorchScript is deprecated from torch 2.13 on, but it is what MONAI Label and Deploy load.
         warnings.simplefilter("ignore", DeprecationWarning)
         keep, tempfile.tempdir = tempfile.tempdir, scratch  # torch leaves a stray file behind with each export
+        made = Path(scratch, "model.ts"), Path(scratch, "model.onnx")
         try:
-            export_torchscript(root, scripted)
-            export_onnx(network, graph)
+            export_torchscript(root, made[0])
+            export_onnx(network, made[1])
         finally:
             tempfile.tempdir = keep
-    largest = compare_engines(network, scripted, graph)
-    for path in (checkpoint, scripted, graph):
-        if path.stat().st_size > SIZE_LIMIT:
-            raise ExportError(f"{path}: found {path.stat().st_size / 1024**2:.1f} MB, expected at most 10")
+        largest = compare_engines(network, *made)
+        for path in (checkpoint, *made):
+            if path.stat().st_size > SIZE_LIMIT:
+                raise ExportError(f"{path.name}: found {path.stat().st_size / 1024**2:.1f} MB, expected at most 10")
+        scripted, graph = (Path(shutil.copy(path, checkpoint.parent)) for path in made)
     return f"{scripted} and {graph} agree with {checkpoint} within {largest:.0e} (allowed: {TOLERANCE:.0e})"
 
 

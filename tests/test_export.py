@@ -64,15 +64,19 @@ def test_torchscript_holds_the_configs_and_takes_the_checkpoint(exported: Path) 
     script.load_state_dict(torch.load(exported / "model.pt", weights_only=True), strict=True)
 
 
-def test_a_model_file_that_git_must_not_hold_is_refused(
+def test_a_model_file_that_git_must_not_hold_is_refused_and_the_old_ones_stay(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(exported.parent, tmp_path / "bundle")
+    old = [tmp_path / "bundle" / "models" / name for name in ("model.ts", "model.onnx")]
+    for path in old:
+        path.write_bytes(b"old")
     monkeypatch.setattr(export, "export_onnx", lambda network, path: None)
     monkeypatch.setattr(export, "compare_engines", lambda *_: 0.0)
     monkeypatch.setattr(export, "SIZE_LIMIT", 1000)
     with pytest.raises(export.ExportError, match=r"model\.pt: found .* MB"):
         export.export(str(tmp_path / "bundle"))
+    assert [path.read_bytes() for path in old] == [b"old", b"old"]
 
 
 def test_export_without_a_checkpoint_says_so(tmp_path: Path) -> None:

@@ -49,9 +49,14 @@ def no_motion(keys: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat((view[:, :-18], torch.zeros_like(view[:, -18:])), dim=1), torch.zeros_like(motions)
 
 
+def no_slopes(batch: Batch) -> Batch:
+    """Leaves a straight line in time between the two frames around the gap."""
+    return batch | {"slopes": (batch["keys"][:, 2:3] - batch["keys"][:, 1:2]).expand(-1, 2, -1, -1)}
+
+
 def inner_frames(batch: Batch) -> Batch:
     """Shows the two frames around the gap in place of the outer ones."""
-    return batch | {"keys": batch["keys"][:, [1, 1, 2, 2]]}
+    return no_slopes(batch) | {"keys": batch["keys"][:, [1, 1, 2, 2]]}
 
 
 def no_cycle(batch: Batch) -> Batch:
@@ -113,6 +118,7 @@ INTERPOLATION = (
     Variant("nothing, another seed", seed=SEED + 1),
     Variant("motion compensation", view=no_motion),
     Variant("frames beyond the gap", hide=inner_frames, view=two_frames),
+    Variant("spline in time", hide=no_slopes),
     Variant("cycle context", hide=no_cycle),
     Variant("real pictures", real=False),
     Variant("half of the width", overrides={"network_def#widths": [16, 32, 48, 56]}),

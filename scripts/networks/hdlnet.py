@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import CYCLE_FRAMES, pad_to_multiple
-from .motion import STEPS, gap_view, image_motion, outer_reach, spline_frames
+from .blocks import pad_to_multiple
+from .cycle import around_gaps, neighbours, slopes, whole_cycle
+from .motion import gap_view
 from .phase_synthesis import BEAT_TIMES, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 
@@ -33,83 +34,6 @@ def normalisation(image: Tensor) -> Tensor:
     rms = exact.square().mean(dims, keepdim=True).sqrt()
     rms = torch.minimum(exact, 2 * rms).square().mean(dims, keepdim=True).sqrt()
     return rms.clamp_min(1e-6).to(image.dtype)
-
-
-def wrap(index: Tensor, frames: int, cyclic: Tensor) -> Tensor:
-    """Brings frame indices into a cine: around its end where it is cyclic, else to its first or last frame.
-
-    Args:
-        index: int64, any shape.
-        frames: number of frames T.
-        cyclic: [1] int64, 1 or 0.
-
-    Returns:
-        int64, like ``index``, 0 to T - 1.
-    """
-    count = torch.full_like(index, frames)
-    return torch.where(cyclic == 1, torch.remainder(index, count), torch.minimum(index.clamp_min(0), count - 1))
-
-
-def neighbours(frames: int, cyclic: Tensor) -> Tensor:
-    """Indices of the four acquired frames that the network sees for the gap after each frame.
-
-    The inner two enclose the gap; the outer two lie ``outer_reach`` frames away from it.
-
-    Args:
-        frames: number of acquired frames T.
-        cyclic: [1] int64: 1 if the frame after the last is the first, 0 if the cine ends there.
-
-    Returns:
-        [T, 4] int64, 0 to T - 1.
-    """
-    reach = outer_reach(frames)
-    first = torch.arange(frames, device=cyclic.device)
-    index = torch.stack((first - reach, first, first + 1, first + 1 + reach), dim=1)
-    return wrap(index, frames, cyclic)
-
-
-def whole_cycle(frames: Tensor, cyclic: Tensor, samples: int = CYCLE_FRAMES) -> Tensor:
-    """Samples a cine at eighths of the cycle from each of its frames on, linearly between frames.
-
-    Args:
-        frames: [N, T, h, w] float.
-        cyclic: [1] int64, as in ``neighbours``.
-        samples: how many times of the cycle.
-
-    Returns:
-        [N, T, samples, h, w] float.
-    """
-    count = frames.shape[1]
-    start = torch.arange(count, device=frames.device).unsqueeze(1)
-    step = torch.arange(samples, device=frames.device).unsqueeze(0) * count
-    below = start + torch.div(step, samples, rounding_mode="floor")
-    weight = (torch.remainder(step, samples).float() / samples).unsqueeze(-1).unsqueeze(-1)
-    first, second = wrap(below, count, cyclic), wrap(below + 1, count, cyclic)
-    return frames[:, first] * (1 - weight) + frames[:, second] * weight
-
-
-def around_gaps(frames: Tensor, cyclic: Tensor, intervals: int = STEPS) -> Tensor:
-    """Estimates the motion from frame to frame around every gap of a cine.
-
-    Args:
-        frames: [N, T, X, Y] float, normalised magnitude; X and Y divisible by 16.
-        cyclic: [1] int64, as in ``neighbours``.
-        intervals: how many intervals, an odd number.
-
-    Returns:
-        [N * T, 10, X / 2, Y / 2] float, pixels: motion along X and Y over five intervals, as ``spline_velocity`` takes
-        them.
-    """
-    count = frames.shape[1]
-    spacing, before = spline_frames(count)
-    first = torch.arange(count, device=frames.device)
-    later = frames[:, wrap(first + spacing, count, cyclic)]
-    # Every interval serves all gaps around it.
-    motion = image_motion(frames.flatten(0, 1).unsqueeze(1), later.flatten(0, 1).unsqueeze(1))[:, :2]
-    motion = motion.to(frames.dtype).unflatten(0, (frames.shape[0], count))
-    offset = (torch.arange(intervals, device=frames.device) - intervals // 2) * spacing - before
-    index = wrap(first.unsqueeze(1) + offset, count, cyclic)
-    return motion[:, index].flatten(0, 1).flatten(1, 2)
 
 
 def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Tensor:
@@ -166,6 +90,8 @@ def steady_areas(probability: Tensor) -> Tensor:
     Returns:
         [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
     """
+    # What is less is rounding, which engines do differently: where there is no ventricle, all find the same nothing.
+    probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
     pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
     areas = torch.stack((pool, pool + wall), dim=2)
     order = torch.sort(areas, dim=1).values
@@ -181,6 +107,7 @@ class Look(NamedTuple):
     Attributes:
         scale: [N, 1, 1, 1] float, what their brightness is divided by.
         keys: [N * T, 4, X', Y'] float, the four acquired frames around the gap after each frame.
+        changes: [N * T, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
         gap: [N * T] float, length of a gap as a fraction of the cycle.
         cycle: [N * T, 8, X' / 8, Y' / 8] float, eighths of the cycle.
         view: [N * T, 46, X' / 2, Y' / 2] float, from ``gap_view``.
@@ -195,6 +122,7 @@ class Look(NamedTuple):
 
     scale: Tensor
     keys: Tensor
+    changes: Tensor
     gap: Tensor
     cycle: Tensor
     view: Tensor
@@ -279,6 +207,7 @@ class HDLNet(nn.Module):
         scale = normalisation(image)
         frames = pad_to_multiple(image / scale)
         keys = frames[:, neighbours(t, cyclic)].flatten(0, 1)
+        changes = slopes(frames, cyclic)
         gap = torch.ones_like(keys[:, 0, 0, 0]) / t
         cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
         view, motions = gap_view(keys)
@@ -286,16 +215,19 @@ class HDLNet(nn.Module):
         mirror_view, mirror_motions = gap_view(keys.flip(3))
         mirror_seen = self.interpolation.encode(mirror_view, cycle.flip(3), gap)
         start = torch.zeros_like(gap)
-        _, logits, _ = self.interpolate(keys, seen, motions, mirror_seen, mirror_motions, start, gap)
+        _, logits, _ = self.interpolate(keys, changes, seen, motions, mirror_seen, mirror_motions, start, gap)
         probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
         window = heart_window(probability[:, :, 1:].sum(2))
         areas = steady_areas(probability * window.unsqueeze(1))
         steps = around_gaps(frames, cyclic)
-        return Look(scale, keys, gap, cycle, view, motions, steps, seen, mirror_motions, mirror_seen, window, areas)
+        return Look(
+            scale, keys, changes, gap, cycle, view, motions, steps, seen, mirror_motions, mirror_seen, window, areas
+        )
 
     def interpolate(
         self,
         keys: Tensor,
+        changes: Tensor,
         seen: Tensor,
         motions: Tensor,
         mirror_seen: Tensor,
@@ -307,6 +239,7 @@ class HDLNet(nn.Module):
 
         Args:
             keys: [B, 4, X, Y] float, the four acquired frames around a gap, divided by ``Look.scale``.
+            changes: [B, 2, X, Y] float, slopes of brightness at both ends of the gap, in the scale of ``keys``.
             seen: [B, features, X / 2, Y / 2] float, features of the picture, from ``TemporalInterpolation.encode``.
             motions: [B, 6, X / 2, Y / 2] float, its motions, pixels, from ``gap_view``.
             mirror_seen: the shape of ``seen``, features of the picture mirrored along Y.
@@ -317,9 +250,9 @@ class HDLNet(nn.Module):
         Returns:
             Magnitude [B, 1, X, Y], segmentation logits [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a gap.
         """
-        magnitude, logits, motion = self.interpolation.decode(keys, seen, motions, tau, gap)
+        magnitude, logits, motion = self.interpolation.decode(keys, changes, seen, motions, tau, gap)
         other, other_logits, other_motion = self.interpolation.decode(
-            keys.flip(3), mirror_seen, mirror_motions, tau, gap
+            keys.flip(3), changes.flip(3), mirror_seen, mirror_motions, tau, gap
         )
         along = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=motion.dtype, device=motion.device)
         other_motion = other_motion.flip(3) * along.unsqueeze(-1).unsqueeze(-1)
@@ -362,9 +295,10 @@ class HDLNet(nn.Module):
         f = times.shape[0]
         tau = times.unsqueeze(0).expand(n * t, -1).flatten()
         keys, gap, motions = repeat(look.keys, f), repeat(look.gap, f), repeat(look.motions, f)
+        changes, seen = repeat(look.changes, f), repeat(look.seen, f)
         mirror_seen, mirror_motions = repeat(look.mirror_seen, f), repeat(look.mirror_motions, f)
         magnitude, logits, motion = self.interpolate(
-            keys, repeat(look.seen, f), motions, mirror_seen, mirror_motions, tau, gap
+            keys, changes, seen, motions, mirror_seen, mirror_motions, tau, gap
         )
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)

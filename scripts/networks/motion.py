@@ -159,6 +159,23 @@ def outer_reach(frames: int) -> int:
     return (frames + 9) // 12
 
 
+def cubic_in_time(keys: Tensor, slopes: Tensor, tau: Tensor) -> Tensor:
+    """Follows the brightness of each pixel along a cubic: the frame in the gap if nothing moves far.
+
+    Args:
+        keys: [B, 4, X, Y] float: outer, first, second, outer frame.
+        slopes: [B, 2, X, Y] float, change of the first and of the second frame, a gap.
+        tau: [B] float, time within the gap, 0 to 1.
+
+    Returns:
+        [B, 1, X, Y] float, in the scale of ``keys``; at 0 and 1 the frame itself.
+    """
+    t = tau.to(keys.dtype).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+    s = 1 - t
+    ends = keys[:, 1:2] * (s * s * (1 + 2 * t)) + keys[:, 2:3] * (t * t * (1 + 2 * s))
+    return ends + t * s * (s * slopes[:, :1] - t * slopes[:, 1:])
+
+
 def path(motions: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
     """Follows the tissue along the cubic that passes through where it is in all four frames.
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .hdlnet import HDLNet, neighbours, normalisation, repeat, wrap
+from .cycle import neighbours, wrap
+from .hdlnet import HDLNet, normalisation, repeat
 
 Widths = tuple[int, int, int, int, int]
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, ConvPair, TimeModulation, Trunk, initialise
-from .motion import VIEW_CHANNELS, path, warp
+from .motion import VIEW_CHANNELS, cubic_in_time, path, warp
 
 
 class TemporalInterpolation(nn.Module):
@@ -14,7 +14,8 @@ class TemporalInterpolation(nn.Module):
     A trunk sees four acquired frames of a gap (two on each side, so acceleration is visible) once, and the whole cycle
     at an eighth of the resolution, where the heart is what beats. For every time in the gap a small head turns its
     features into two motion fields, as a difference from the path that is plain to see, carries both neighbouring
-    frames along them, and refines and segments what arrives. Motion vanishes at the acquired frames by construction.
+    frames along them, mixes in what a spline in time makes of the frames where that is nearer (motion too small to be
+    worth a warp, noise that is better averaged), and refines and segments. At the acquired frames it gives these.
 
     Source: module (a) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897, with motion compensation after
     Jiang et al., CVPR 2018 (Super SloMo).
@@ -30,10 +31,10 @@ class TemporalInterpolation(nn.Module):
         self.motion_in = nn.Conv2d(features + 4, features, 3, 1, 1)
         self.motion_time = TimeModulation(features)
         self.motion_out = nn.Conv2d(features, 4, 3, 1, 1)
-        self.image_in = nn.Conv2d(features + 8, features, 3, 1, 1)
+        self.image_in = nn.Conv2d(features + 12, features, 3, 1, 1)
         self.image_time = TimeModulation(features)
         self.image_body = ConvPair(features, features)
-        self.image_out = nn.Conv2d(features, 20, 3, 1, 1)
+        self.image_out = nn.Conv2d(features, 24, 3, 1, 1)
         initialise(self)
         for layer in (self.motion_out, self.image_out):
             nn.init.normal_(layer.weight, std=1e-3)
@@ -52,12 +53,13 @@ class TemporalInterpolation(nn.Module):
         return self.trunk(view, gap, cycle)
 
     def decode(
-        self, keys: Tensor, features: Tensor, motions: Tensor, tau: Tensor, gap: Tensor
+        self, keys: Tensor, slopes: Tensor, features: Tensor, motions: Tensor, tau: Tensor, gap: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Makes a frame at one time in the gap.
 
         Args:
             keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+            slopes: [B, 2, X, Y] float, how fast brightness changes at both ends of the gap, from ``cycle.slopes``.
             features: [B, features, X / 2, Y / 2] float, from ``encode``.
             motions: [B, 6, X / 2, Y / 2] float, from ``gap_view``.
             tau: [B] float, 0 to 1.
@@ -76,10 +78,12 @@ class TemporalInterpolation(nn.Module):
         time = tau.float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         first = warp(keys[:, 1:2], full[:, :2] * time)
         second = warp(keys[:, 2:3], full[:, 2:] * (1 - time))
-        h = torch.cat((F.pixel_unshuffle(torch.cat((first, second), dim=1), 2).to(h.dtype), h), dim=1)
+        still = cubic_in_time(keys, slopes, tau)
+        h = torch.cat((F.pixel_unshuffle(torch.cat((first, second, still), dim=1), 2).to(h.dtype), h), dim=1)
         h = self.image_body(F.leaky_relu(self.image_time(self.image_in(h), tau, gap), 0.1))
         out = F.pixel_shuffle(self.image_out(h).float(), 2)
         visible = torch.sigmoid(out[:, :1] * 4)
         weight = (1 - time) * visible / ((1 - time) * visible + time * (1 - visible) + 1e-6)
-        magnitude = weight * first + (1 - weight) * second + 4 * time * (1 - time) * out[:, 1:2]
-        return magnitude, out[:, 2:] * 4, motion
+        carried = weight * first + (1 - weight) * second
+        magnitude = carried + torch.sigmoid(out[:, 5:] * 4) * (still - carried) + 4 * time * (1 - time) * out[:, 1:2]
+        return magnitude, out[:, 2:5] * 4, motion

@@ -33,6 +33,10 @@ class Anatomy:
         papillary: [B, P, 4], angle, share of the endocardial radius, size in mm, brightness as a share of muscle.
         trabeculae: roughness of the visible endocardium, mm.
         fat: [B, 3], pericardial fat: angle, thickness in mm, brightness.
+        atrium: [B, 2], what is seen above the base: thickness of its wall, and how far it lies inside of where the
+            ventricle's outline would be, mm.
+        aorta: [B, 4], its root above the base: angle, share of the epicardial radius, radius in mm (below 1 there is
+            none), brightness as a share of the pool's.
         blur: edge softness from partial volume, mm.
     """
 
@@ -46,6 +50,8 @@ class Anatomy:
     papillary: Tensor
     trabeculae: Tensor
     fat: Tensor
+    atrium: Tensor
+    aorta: Tensor
     blur: Tensor
 
 
@@ -118,6 +124,16 @@ def draw_anatomy(dice: Dice, dark_blood: float = 0.25) -> Anatomy:
         ),
         trabeculae=dice.uniform(0.0, 1.3),
         fat=torch.stack((angle + dice.normal(), dice.uniform(-3.0, 6.0), dice.uniform(0.6, 1.6)), 1),
+        atrium=torch.stack((dice.uniform(0.3, 3.2), dice.uniform(0.0, 9.0)), 1),
+        aorta=torch.stack(
+            (
+                angle + 0.6 * dice.normal(),
+                dice.uniform(0.45, 1.0),
+                dice.uniform(-6.0, 17.0),
+                dice.uniform(0.8, 1.15),
+            ),
+            1,
+        ),
         blur=dice.uniform(0.4, 1.6),
     )
 
@@ -209,13 +225,14 @@ def render(anatomy: Anatomy, ventricle: Ventricle, state: State, time: Tensor) -
     image = image + fat * (inside < 0) * (b(anatomy.fat[:, 2]) - image) * (b(anatomy.fat[:, 1]) > 1)
 
     below_base = torch.sigmoid((b(g.height) - state.reference_z) / 1.2)
-    epicardium = torch.sigmoid(state.epicardium / soft)
+    # Above the base the wall gives way to the atrium.
+    outline = state.epicardium - (1 - below_base) * b(anatomy.atrium[:, 1])
+    epicardium = torch.sigmoid(outline / soft)
     image = image + epicardium * (muscle - image)
     pool = b(anatomy.blood) * blood
     rough = b(anatomy.trabeculae) * torch.sin(7 * state.angle + 3 * torch.cos(2 * state.angle) + state.reference_z / 5)
-    cavity = torch.sigmoid((state.endocardium + rough) / soft)
-    # Above the base the wall gives way to the atrium.
-    cavity = torch.maximum(cavity, (1 - below_base) * torch.sigmoid((state.epicardium - 3.0) / soft))
+    cavity = below_base * torch.sigmoid((state.endocardium + rough) / soft)
+    cavity = cavity + (1 - below_base) * torch.sigmoid((outline - b(anatomy.atrium[:, 0])) / soft)
     inner = b(g.inner[:, 0, 0])
     bundle = torch.zeros_like(cavity)
     for p in range(anatomy.papillary.shape[1]):
@@ -226,6 +243,12 @@ def render(anatomy: Anatomy, ventricle: Ventricle, state: State, time: Tensor) -
         bundle = torch.maximum(bundle, torch.sigmoid((b(size) - distance) / 0.8) * height * (b(size) > 1.5))
     pool = pool + bundle * below_base * (b(anatomy.papillary[:, 0, 3]) * muscle - pool)
     image = image + cavity * epicardium * (pool - image)
+    angle, share, size, bright = anatomy.aorta.unbind(1)
+    ax, ay = b(share * torch.cos(angle)) * reach, b(share * torch.sin(angle)) * reach
+    distance = torch.sqrt((state.radius * cos - ax) ** 2 + (state.radius * sin - ay) ** 2)
+    root = (1 - below_base) * (b(size) > 1)
+    image = image + root * torch.sigmoid((b(size) + 1.5 - distance) / soft) * (muscle - image)
+    image = image + root * torch.sigmoid((b(size) - distance) / soft) * (b(bright * anatomy.blood) * blood - image)
 
     ventricular = (state.reference_z <= b(g.height)) & (state.reference_z >= -b(g.cap))
     labels = ((state.epicardium > 0) & ventricular).to(torch.uint8)

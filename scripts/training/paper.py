@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scripts.networks.cycle import SLOPE_REACH
 from scripts.networks.hdlnet import repeat
 from scripts.networks.r2unet import R2UHDL, VENC
 
@@ -115,8 +116,9 @@ class NeighbourWindows(Windows):
         frames = source.magnitude.shape[0]
         step = self._integer(1, max(2, frames // 16 + 1))  # from neighbours of about 54 a cycle to those of 18
         now = source.labelled[self._integer(0, len(source.labelled))]
-        around = [now, now - step, now + step, now]
-        return self._cut(source, around, [now], [0.5], 2 * step / max(frames, 16), [now] * 8, [])
+        keys = [now, now - step, now + step, now]
+        index = {"keys": keys, "targets": [now], "cycle": [now] * 8, "row": [now] * (2 * SLOPE_REACH + 2), "around": []}
+        return self._cut(source, index, [0.5], 2 * step / max(frames, 16))
 
 
 class PaperSynthesisStage(nn.Module):

@@ -37,7 +37,8 @@ def interpolate(
     seen = module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
     features = repeat(seen, count).contiguous(memory_format=torch.channels_last)
     tau, gap = batch["tau"].flatten(), repeat(gap, count)
-    return view, seen, module.decode(repeat(keys, count), features, repeat(motions, count), tau, gap)
+    keys, slopes = repeat(keys, count), repeat(batch["slopes"], count)
+    return view, seen, module.decode(keys, slopes, features, repeat(motions, count), tau, gap)
 
 
 class InterpolationStage(nn.Module):

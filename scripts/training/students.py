@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from scripts.networks import HDLNet
 from scripts.networks.blocks import pad_to_multiple
-from scripts.networks.hdlnet import heart_window, neighbours, normalisation, whole_cycle
+from scripts.networks.cycle import neighbours, whole_cycle
+from scripts.networks.hdlnet import heart_window, normalisation
 from scripts.networks.motion import gap_view
 
 from .sources import Source
@@ -47,7 +48,9 @@ def seen_from_all_sides(frames: Tensor, still: bool, network: HDLNet) -> Tensor:
         cycle = whole_cycle(F.avg_pool2d(turned, 8), cyclic)[0]
         view, motions = gap_view(keys)
         seen = network.interpolation.encode(view, cycle, gap)
-        _, logits, _ = network.interpolation.decode(keys, seen, motions, torch.zeros_like(gap), gap)
+        # At the acquired frame itself, how it changes has no weight.
+        no_slopes, now = torch.zeros_like(keys[:, :2]), torch.zeros_like(gap)
+        _, logits, _ = network.interpolation.decode(keys, no_slopes, seen, motions, now, gap)
         total += torch.softmax(logits, dim=1).flip(flip) / len(FLIPS)
     window = heart_window(total[None, :, 1:].sum(2))[0]
     total = torch.cat((total[:, :1] * window + 1 - window, total[:, 1:] * window), dim=1)

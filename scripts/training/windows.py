@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from scripts.networks.blocks import CYCLE_FRAMES
+from scripts.networks.cycle import SLOPE_REACH, slopes
 from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import STEPS, outer_reach, spline_frames, warp
 from scripts.networks.phase_synthesis import PIXEL_CM
@@ -95,12 +96,12 @@ class Windows(Dataset):
             index: its number within the epoch.
 
         Returns:
-            A dictionary: keys [4, X, Y], the acquired frames; gap [], as a share of the cycle; tau [K];
-            cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y]; label [K, X, Y] uint8; motion
-            [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown); noise [], standard deviation of
-            the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the acquired frames that
-            ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN where unknown); and
-            wall [K, X, Y] bool, the wall that moves so.
+            A dictionary: keys [4, X, Y], the acquired frames; slopes [2, X, Y], change of the inner two, a gap; gap
+            [], as a share of the cycle; tau [K]; cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y];
+            label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown);
+            noise [], standard deviation of the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the
+            acquired frames that ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN
+            where unknown); and wall [K, X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
         return self._draw(self.sources[self._integer(0, len(self.sources))])
@@ -110,7 +111,9 @@ class Windows(Dataset):
         if source.still:
             # A patient's cycle, as far as two pictures tell of it, or a cine that stands still.
             cycle = [0] + [self._integer(0, 2)] * (CYCLE_FRAMES - 1)
-            return self._cut(source, [0] * 4, [0, 0, 0], [0.0, 0.5, 1.0], 1 / 9, cycle, [0] * (STEPS + 1))
+            row, around = [0] * (2 * SLOPE_REACH + 2), [0] * (STEPS + 1)
+            index = {"keys": [0] * 4, "targets": [0, 0, 0], "cycle": cycle, "row": row, "around": around}
+            return self._cut(source, index, [0.0, 0.5, 1.0], 1 / 9)
         gaps = [g for g in (1, 2, 3, 4, 5, 6, 8) if frames // g >= 3 and (frames % g == 0 or frames == 20)]
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         weights = torch.tensor([3.0 if g * 9 == frames or g == 6 or frames == 20 else 1.0 for g in gaps])
@@ -126,24 +129,21 @@ class Windows(Dataset):
         if self.velocities and source.velocity is None:
             # Neighbouring frames, for the consistency of motion.
             at[1:] = [inside[1], inside[1] + 1]
-        index = [start - reach * gap, start, start + gap, start + gap * (1 + reach)]
         count = frames / gap
-        cycle = [start + round(k * count / CYCLE_FRAMES) * gap for k in range(CYCLE_FRAMES)]
-        around = [start + gap * ((k - STEPS // 2) * spacing - before) for k in range(STEPS + 1)]
-        return self._cut(source, index, [start + a for a in at], [a / gap for a in at], gap / frames, cycle, around)
+        index = {
+            "keys": [start - reach * gap, start, start + gap, start + gap * (1 + reach)],
+            "targets": [start + a for a in at],
+            "cycle": [start + round(k * count / CYCLE_FRAMES) * gap for k in range(CYCLE_FRAMES)],
+            # Where the gap does not divide the frames, the last one is longer or shorter.
+            "row": [start + gap * (k % round(count)) for k in range(-SLOPE_REACH, SLOPE_REACH + 2)],
+            "around": [start + gap * ((k - STEPS // 2) * spacing - before) for k in range(STEPS + 1)],
+        }
+        return self._cut(source, index, [a / gap for a in at], gap / frames)
 
-    def _cut(
-        self,
-        source: Source,
-        keys: list[int],
-        targets: list[int],
-        tau: list[float],
-        gap: float,
-        cycle: list[int],
-        around: list[int],
-    ) -> dict[str, Tensor]:
+    def _cut(self, source: Source, index: dict[str, list[int]], tau: list[float], gap: float) -> dict[str, Tensor]:
         frames = source.magnitude.shape[0]
-        wanted = [k % frames for k in keys + targets + cycle + (around if self.velocities else [])]
+        keys, targets = index["keys"], index["targets"]
+        wanted = [k % frames for part in index.values() for k in part]
         images = source.magnitude[wanted].float()
         labels = source.labels[[t % len(source.labels) for t in targets]]
         count = len(targets)
@@ -168,14 +168,18 @@ class Windows(Dataset):
             if not source.still:
                 # A frame that is wanted twice is one acquisition.
                 noisy = noisy[[wanted.index(k) for k in wanted]]
-        coarse = F.avg_pool2d(noisy[None, 4 + count : 4 + count + CYCLE_FRAMES], 8)[0]
+        sizes = [len(part) for part in index.values()]
+        seen = dict(zip(index, noisy.split(sizes), strict=True))
+        coarse = F.avg_pool2d(seen["cycle"][None], 8)[0]
         if source.still:
             # From this picture to the other one and back.
             weight = torch.sin(torch.arange(CYCLE_FRAMES) * math.pi / CYCLE_FRAMES)[:, None, None] ** 2
             coarse = coarse[:1] + weight * (coarse[-1:] - coarse[:1])
-        scale = noisy[:4].square().mean().sqrt().clamp_min(1e-3) * math.exp(0.3 * float(self._normal()))
+        scale = seen["keys"].square().mean().sqrt().clamp_min(1e-3) * math.exp(0.3 * float(self._normal()))
         sample = {
-            "keys": noisy[:4] / scale,
+            "keys": seen["keys"] / scale,
+            # Of a row of frames that ends, the gap in its middle.
+            "slopes": slopes(seen["row"][None], torch.zeros(1, dtype=torch.int64))[SLOPE_REACH] / scale,
             "cycle": coarse / scale,
             "magnitude": images[4 : 4 + count] / scale,
             "gap": torch.tensor(gap),
@@ -185,7 +189,7 @@ class Windows(Dataset):
             "noise": torch.tensor(source.noise if source.velocity is not None else 0.0) / scale,
         }
         if self.velocities:
-            sample["around"] = noisy[4 + count + CYCLE_FRAMES :] / scale
+            sample["around"] = seen["around"] / scale
             sample["wall"] = wall
             sample["beat"] = self._beat(source.areas, keys[1], round(1 / gap), gap * frames)
             sample["velocity"] = velocity
@@ -215,7 +219,11 @@ class Windows(Dataset):
             centre = centre + 14 * torch.randn(2, generator=self.generator)
         else:
             centre = centre + 45 * torch.randn(2, generator=self.generator)
-        angle, zoom = self._uniform(-math.pi, math.pi), math.exp(0.16 * float(self._normal()))
+        if self._uniform(0, 1) < 0.5:
+            # On the pixels' own grid: to resample is to smooth, and the scanner's noise would be gone.
+            angle, zoom, centre = self._integer(0, 4) * math.pi / 2, 1.0, centre.floor() + (self.size - 1) / 2 % 1
+        else:
+            angle, zoom = self._uniform(-math.pi, math.pi), math.exp(0.16 * float(self._normal()))
         cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
         axis = torch.arange(self.size) - (self.size - 1) / 2
         x, y = axis[:, None], axis[None]

@@ -8,20 +8,18 @@ import torch
 import torch.nn.functional as F
 from scipy.interpolate import CubicSpline
 
-from scripts.networks.hdlnet import around_gaps
-from scripts.networks.motion import gap_view, image_motion, outer_reach, path, spline_frames, spline_velocity, warp
+from scripts.networks.motion import (
+    cubic_in_time,
+    gap_view,
+    image_motion,
+    outer_reach,
+    path,
+    spline_frames,
+    spline_velocity,
+    warp,
+)
 
-
-def texture(size: int = 96, shift: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
-    """A smooth picture, moved by ``shift`` pixels along X and Y."""
-    x = torch.arange(size)[:, None] - shift[0]
-    y = torch.arange(size)[None] - shift[1]
-    waves = torch.sin(x / 5) * torch.cos(y / 7) + torch.sin((x + 2 * y) / 11) + torch.cos((x - y) / 17)
-    return (waves + 3)[None, None]
-
-
-def centre(field: torch.Tensor, margin: int = 16) -> torch.Tensor:
-    return field[..., margin:-margin, margin:-margin]
+from .pictures import centre, texture
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.6, -0.3), (4.0, 2.5), (-6.0, 5.0)])
@@ -68,6 +66,19 @@ def test_path_of_a_cubic_motion_is_exact(frames, reach, tau):
     assert ways[0, :, 4, 4].tolist() == pytest.approx([to_first, -2 * to_first, to_second, -2 * to_second], abs=1e-4)
 
 
+@pytest.mark.parametrize("tau", [0.0, 0.3, 0.5, 1.0])
+def test_brightness_that_is_a_cubic_in_time_is_followed_exactly(tau):
+    def brightness(t: float) -> torch.Tensor:
+        return torch.tensor([[3.0 + 0.7 * t - 0.4 * t**2 + 0.1 * t**3, 2.0 - t]])
+
+    keys = torch.stack([brightness(t) for t in (-1, 0, 1, 2)])[None]
+    changes = torch.tensor([[[[0.7, -1.0]], [[0.7 - 0.8 + 0.3, -1.0]]]])
+    found = cubic_in_time(keys, changes, torch.tensor([tau]))
+    assert torch.allclose(found[0, 0], brightness(tau), atol=1e-5)
+    if tau in (0.0, 1.0):
+        assert torch.equal(found[:, 0], keys[:, 1 + int(tau)])
+
+
 def test_path_of_a_turning_picture_follows_the_tissue():
     # Half a degree a frame about the middle: a path that forgot to follow the tissue would miss by its curvature.
     axis = torch.arange(0.5, 48) * 2 - 48
@@ -107,22 +118,3 @@ def test_velocity_is_that_of_the_natural_spline_through_the_sum_of_motions(frame
     spline = CubicSpline(np.arange(-2, 4) * spacing - before, sums, bc_type="natural")
     found = spline_velocity(steps, torch.tensor([tau]), torch.tensor([1 / frames]))
     assert found.flatten().tolist() == pytest.approx(spline(tau, 1).tolist(), abs=1e-5)
-
-
-@pytest.mark.parametrize(("frames", "cyclic"), [(6, 1), (6, 0), (33, 1)])
-def test_each_gap_is_given_the_motions_around_it(frames, cyclic):
-    """A picture that moves by its own amount over each interval; a cine that ends stands still there."""
-    spacing, before = spline_frames(frames)
-    place = torch.cat((torch.zeros(1), torch.rand(frames - 1, generator=torch.Generator().manual_seed(2)) * 3))
-    cine = torch.cat([texture(64, shift=(float(x), 0.0)) for x in place], 1)
-    steps = around_gaps(cine, torch.tensor([cyclic])).view(frames, 5, 2, 32, 32)
-    found = centre(steps, 12).mean((3, 4))
-
-    def frame(k: int) -> int:
-        return k % frames if cyclic else min(max(k, 0), frames - 1)
-
-    for gap in range(frames):
-        starts = [frame(gap - before + k * spacing) for k in range(-2, 3)]
-        wanted = [float(place[frame(k + spacing)] - place[k]) for k in starts]
-        assert found[gap, :, 0].tolist() == pytest.approx(wanted, abs=0.12)
-        assert found[gap, :, 1].tolist() == pytest.approx([0] * 5, abs=0.12)

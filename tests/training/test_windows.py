@@ -49,6 +49,23 @@ def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
     assert any(r > 1.2 for r in ratios)  # half a cycle later it is the other picture
 
 
+def test_half_of_a_patient_s_samples_keep_the_noise_of_the_scanner():
+    noise = torch.rand(20, 240, 240, generator=torch.Generator().manual_seed(0)) + 0.5
+    labels, areas = torch.zeros(20, 240, 240, dtype=torch.uint8), torch.zeros(20, 2)
+    windows = Windows([Source(noise.half(), 0.0, labels, None, None, [0], areas)], 32, 40)
+    likeness = []
+    for k in range(40):
+        picture = windows[k]["magnitude"][0]
+        steps = picture[:, (picture > 0).all(0)].diff(dim=1)
+        if steps.shape[1] > 12:
+            pair = torch.stack((steps[:, 1:].flatten(), steps[:, :-1].flatten()))
+            likeness.append(float(torch.corrcoef(pair)[0, 1]))
+    # A step between neighbours of white noise is undone by the next one, by half; smoothing makes it less so.
+    kept = sum(abs(r + 0.5) < 0.06 for r in likeness)
+    assert 0.3 < kept / len(likeness) < 0.7
+    assert sum(r > -0.4 for r in likeness) > 0.3 * len(likeness)
+
+
 def test_true_motion_explains_the_frames_better_than_blending(sources):
     """Also after turns by 90 degrees: vectors turn with their picture."""
     for source in sources:
