@@ -23,7 +23,7 @@ from scripts.networks import HDLNet
 from scripts.networks.motion import gap_view
 from scripts.training import handlers, stages
 from scripts.training.losses import motion_consistency
-from scripts.training.sources import phantom_sources, real_sources, segmented_areas, training_sources
+from scripts.training.sources import phantom_sources, real_sources, segmented, training_sources
 from scripts.training.sunnybrook import HELD_OUT, load_cines, load_pairs
 from scripts.training.windows import Windows
 
@@ -49,6 +49,12 @@ def no_motion(keys: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat((view[:, :-18], torch.zeros_like(view[:, -18:])), dim=1), torch.zeros_like(motions)
 
 
+def no_contrast(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """``gap_view`` without the local contrast of the two frames around the gap: eight channels before the motions."""
+    view, motions = gap_view(keys)
+    return torch.cat((view[:, :-26], torch.zeros_like(view[:, -26:-18]), view[:, -18:]), dim=1), motions
+
+
 def no_slopes(batch: Batch) -> Batch:
     """Leaves a straight line in time between the two frames around the gap."""
     return batch | {"slopes": (batch["keys"][:, 2:3] - batch["keys"][:, 1:2]).expand(-1, 2, -1, -1)}
@@ -65,8 +71,15 @@ def no_cycle(batch: Batch) -> Batch:
 
 
 def no_beat(batch: Batch) -> Batch:
-    """Hides the ventricle's size over the cycle."""
+    """Hides the ventricle's size and its wall's motion over the cycle."""
     return batch | {"beat": torch.zeros_like(batch["beat"])}
+
+
+def no_moves(batch: Batch) -> Batch:
+    """Hides the mean motion of the wall: the last two of the five numbers told of each time of the beat."""
+    beat = batch["beat"].clone()
+    beat[:, :-2].unflatten(1, (-1, 5))[..., 3:] = 0
+    return batch | {"beat": beat}
 
 
 def no_spline(batch: Batch) -> Batch:
@@ -117,6 +130,7 @@ INTERPOLATION = (
     Variant("nothing"),
     Variant("nothing, another seed", seed=SEED + 1),
     Variant("motion compensation", view=no_motion),
+    Variant("local contrast", view=no_contrast),
     Variant("frames beyond the gap", hide=inner_frames, view=two_frames),
     Variant("spline in time", hide=no_slopes),
     Variant("cycle context", hide=no_cycle),
@@ -127,7 +141,8 @@ SYNTHESIS = (
     Variant("nothing"),
     Variant("nothing, another seed", seed=SEED + 1),
     Variant("spline through the motions", hide=no_spline),
-    Variant("the ventricle's size over the beat", hide=no_beat),
+    Variant("the beat", hide=no_beat),
+    Variant("the wall's motion over the beat", hide=no_moves),
     Variant("cycle context", hide=no_cycle),
     Variant("consistency of motion", overrides={"train#loss#consistency": 0.0}),
     Variant("discriminator", overrides={"adversarial": 0.0}),
@@ -243,7 +258,7 @@ def run_stage(stage: str, variants: tuple[Variant, ...], budget: Budget) -> list
         network = HDLNet()
         handlers.start_from(network, budget.weights)
         for group in (sources, *tests.values()):
-            segmented_areas(group, network)
+            segmented(group, network)
     # Drawn once: what is left out shall be all that differs.
     samples = {name: Drawn(Windows(found, size, budget.samples, velocities, seed=1)) for name, found in tests.items()}
     rows = []

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .blocks import CYCLE_FRAMES
-from .motion import STEPS, image_motion, outer_reach, spline_frames
+from .motion import STEPS, image_motion, outer_reach, path, spline_frames, to_both_ends, warp
 
 SLOPE_REACH = 6
 """Frames to each side that ``slopes`` takes part of a slope from; those beyond have less than 0.1 % of the first."""
@@ -112,3 +112,30 @@ def slopes(frames: Tensor, cyclic: Tensor, reach: int = SLOPE_REACH) -> Tensor:
         later, earlier = frames[:, wrap(first + n, count, cyclic)], frames[:, wrap(first - n, count, cyclic)]
         slope = slope + slope_weight(n) * (later - earlier)
     return torch.stack((slope, slope[:, wrap(first + 1, count, cyclic)]), dim=2).flatten(0, 1)
+
+
+def with_neighbours(labels: Tensor, motions: Tensor, gap: Tensor, cyclic: Tensor) -> Tensor:
+    """Averages the labels of each acquired frame with those of the frames before and after, carried along the motion.
+
+    Args:
+        labels: [N, T, 3, X, Y] float, log probabilities.
+        motions: [N * T, 6, X / 2, Y / 2] float64, pixels, from ``gap_view``.
+        gap: [N * T] float, length of a gap as a fraction of the cycle.
+        cyclic: [1] int64, as in ``neighbours``.
+
+    Returns:
+        Like ``labels``.
+    """
+    n, count = labels.shape[0], labels.shape[1]
+    frame = torch.arange(count, device=labels.device)
+    before, after = wrap(frame - 1, count, cyclic), wrap(frame + 1, count, cyclic)
+    start = torch.zeros_like(gap)
+    _, to_next = to_both_ends(path(motions, start, gap), start)
+    back, _ = to_both_ends(path(motions, start + 1, gap), start + 1)
+    # The motion back to the frame before is that of the gap before. Where a cine ends, its last frame stays.
+    moves = (torch.stack((before, after)) != frame).to(labels.dtype).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+    to_next = to_next.unflatten(0, (n, count)) * moves[1]
+    back = back.unflatten(0, (n, count))[:, before] * moves[0]
+    earlier = warp(labels[:, before].flatten(0, 1), back.flatten(0, 1))
+    later = warp(labels[:, after].flatten(0, 1), to_next.flatten(0, 1))
+    return (labels + (earlier + later).unflatten(0, (n, count))) / 3

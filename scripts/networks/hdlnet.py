@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import pad_to_multiple
-from .cycle import around_gaps, neighbours, slopes, whole_cycle
-from .motion import gap_view
-from .phase_synthesis import BEAT_TIMES, PhaseSynthesis
+from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
+from .motion import gap_view, to_both_ends, warp
+from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
+from .velocity_assessment import VelocityAssessment
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
@@ -36,17 +37,22 @@ def normalisation(image: Tensor) -> Tensor:
     return rms.clamp_min(1e-6).to(image.dtype)
 
 
-def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Tensor:
-    """Describes how the ventricle's size changes over the cycle, as seen from each acquired frame.
+def describe_beat(
+    areas: Tensor, moves: Tensor, cyclic: Tensor, times: int = BEAT_TIMES, pixel_cm: float = PIXEL_CM
+) -> Tensor:
+    """Describes how the ventricle's size changes and its wall moves over the cycle, as seen from each acquired frame.
 
     Args:
         areas: [N, T, 2] float, area of the blood pool and of pool and myocardium together, pixels.
+        moves: [N, T, 2] float, mean motion of the wall inward and around from each frame to the next, pixels.
         cyclic: [1] int64, as in ``neighbours``.
         times: how many times of the cycle.
+        pixel_cm: pixel size, cm.
 
     Returns:
-        [N, T, 50] float: both radii (square root of area) and the area of the wall alone, relative to their mean, at
-        the four frames around the gap and at twelfths of the cycle from the frame on; then the two mean radii.
+        [N, T, 82] float: both radii (square root of area) and the area of the wall alone, relative to their mean, and
+        the mean velocity of both moves, in 3 cm/s at RR = 1000 ms; all at (the moves: after) the four frames around
+        the gap and at twelfths of the cycle from the frame on; then the two mean radii.
     """
     areas = areas.float().clamp_min(0)
     radius = torch.sqrt(areas + 1e-3) / 20
@@ -55,7 +61,8 @@ def describe_beat(areas: Tensor, cyclic: Tensor, times: int = BEAT_TIMES) -> Ten
     wall = areas[:, :, 1:] - areas[:, :, :1]
     usual = wall.mean(1, keepdim=True)
     thicker = (wall - usual) / (usual + 1)
-    change = torch.cat(((radius / (mean + 0.05) - 1) * 4, thicker * 10), dim=2)
+    speed = moves.float() * (areas.shape[1] * pixel_cm / 3)
+    change = torch.cat(((radius / (mean + 0.05) - 1) * 4, thicker * 10, speed), dim=2)
     near = change[:, neighbours(areas.shape[1], cyclic)].flatten(2)
     cycle = whole_cycle(change.unsqueeze(-1), cyclic, times).flatten(2)
     return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
@@ -110,14 +117,16 @@ class Look(NamedTuple):
         changes: [N * T, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
         gap: [N * T] float, length of a gap as a fraction of the cycle.
         cycle: [N * T, 8, X' / 8, Y' / 8] float, eighths of the cycle.
-        view: [N * T, 46, X' / 2, Y' / 2] float, from ``gap_view``.
+        view: [N * T, 54, X' / 2, Y' / 2] float, from ``gap_view``.
         motions: [N * T, 6, X' / 2, Y' / 2] float64, from ``gap_view``.
         steps: [N * T, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
         seen: [N * T, C, X' / 2, Y' / 2] float, the interpolation's features.
         mirror_motions: like ``motions``, of the mirrored picture.
         mirror_seen: like ``seen``, of the mirrored picture.
+        labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``.
         window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``.
         areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
+        moves: [N, T, 2] float, mean motion of the wall inward and around over each gap, pixels.
     """
 
     scale: Tensor
@@ -131,8 +140,10 @@ class Look(NamedTuple):
     seen: Tensor
     mirror_motions: Tensor
     mirror_seen: Tensor
+    labels: Tensor
     window: Tensor
     areas: Tensor
+    moves: Tensor
 
 
 class HDLNet(nn.Module):
@@ -165,6 +176,7 @@ class HDLNet(nn.Module):
         self.cyclic = cyclic
         self.interpolation = TemporalInterpolation(widths, features)
         self.synthesis = PhaseSynthesis(widths, features, features)
+        self.assessment = VelocityAssessment()
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the three-module graph.
@@ -216,12 +228,32 @@ class HDLNet(nn.Module):
         mirror_seen = self.interpolation.encode(mirror_view, cycle.flip(3), gap)
         start = torch.zeros_like(gap)
         _, logits, _ = self.interpolate(keys, changes, seen, motions, mirror_seen, mirror_motions, start, gap)
+        labels = with_neighbours(logits.unflatten(0, (image.shape[0], t)), motions, gap, cyclic)
+        steady = torch.softmax(labels, dim=2)
+        window = heart_window(steady[:, :, 1:].sum(2))
+        wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
+        half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
+        moves = self.assessment.wall_motion(half_way, motions[:, 2:4].float().unflatten(0, (image.shape[0], t)))
+        # Areas are each frame's own: a mean with its neighbours would take from the height of a beat.
         probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
-        window = heart_window(probability[:, :, 1:].sum(2))
         areas = steady_areas(probability * window.unsqueeze(1))
         steps = around_gaps(frames, cyclic)
         return Look(
-            scale, keys, changes, gap, cycle, view, motions, steps, seen, mirror_motions, mirror_seen, window, areas
+            scale,
+            keys,
+            changes,
+            gap,
+            cycle,
+            view,
+            motions,
+            steps,
+            seen,
+            mirror_motions,
+            mirror_seen,
+            labels,
+            window,
+            areas,
+            moves,
         )
 
     def interpolate(
@@ -248,7 +280,8 @@ class HDLNet(nn.Module):
             gap: [B] float, length of the gap as a share of the cycle.
 
         Returns:
-            Magnitude [B, 1, X, Y], segmentation logits [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a gap.
+            Magnitude [B, 1, X, Y], log probabilities of labels [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a
+            gap.
         """
         magnitude, logits, motion = self.interpolation.decode(keys, changes, seen, motions, tau, gap)
         other, other_logits, other_motion = self.interpolation.decode(
@@ -274,11 +307,11 @@ class HDLNet(nn.Module):
         """
         look = self.look(image, cyclic)
         moving = self.synthesis.encode(look.view, look.seen, look.cycle, look.gap)
-        beat = describe_beat(look.areas, cyclic).flatten(0, 1)
-        parts = [self.at(times, image, look, moving, beat) for times in fractions]
+        beat = describe_beat(look.areas, look.moves, cyclic).flatten(0, 1)
+        parts = [self.at(times, image, look, moving, beat, cyclic) for times in fractions]
         return torch.cat(parts, dim=3).flatten(1, 3)
 
-    def at(self, times: Tensor, image: Tensor, look: Look, moving: Tensor, beat: Tensor) -> Tensor:
+    def at(self, times: Tensor, image: Tensor, look: Look, moving: Tensor, beat: Tensor, cyclic: Tensor) -> Tensor:
         """Makes the frames at some times in every gap.
 
         Args:
@@ -286,7 +319,8 @@ class HDLNet(nn.Module):
             image: [N, T, X, Y] float32, as in ``forward``.
             look: what ``look`` saw of it.
             moving: [N * T, C, X' / 2, Y' / 2] float, features of ``PhaseSynthesis.encode``.
-            beat: [N * T, 50] float, from ``describe_beat``.
+            beat: [N * T, 82] float, from ``describe_beat``.
+            cyclic: [1] int64, 1 or 0.
 
         Returns:
             [N, 8, T, F, X, Y] float32, the blocks of ``forward``.
@@ -300,6 +334,12 @@ class HDLNet(nn.Module):
         magnitude, logits, motion = self.interpolate(
             keys, changes, seen, motions, mirror_seen, mirror_motions, tau, gap
         )
+        first, second = to_both_ends(motion, tau)
+        before = warp(repeat(look.labels.flatten(0, 1), f), first)
+        after = warp(repeat(look.labels[:, neighbours(t, cyclic)[:, 2]].flatten(0, 1), f), second)
+        time = tau.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+        # One frame alone may miss a ventricle that its neighbours show.
+        logits = (logits + (1 - time) * before + time * after) / 2
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
         velocity, tissue = self.synthesis.decode(

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VIEW_CHANNELS = 46
+VIEW_CHANNELS = 54
 """Channels of ``gap_view``."""
 
 STEPS = 5
@@ -50,6 +50,13 @@ def double(x: Tensor) -> Tensor:
     return x / 16
 
 
+def mean7(x: Tensor) -> Tensor:
+    """Means over 7 x 7 pixels of a field with a margin of three: [B, C, X + 6, Y + 6] float64 to [B, C, X, Y]."""
+    x = x[:, :, :-6] + x[:, :, 1:-5] + x[:, :, 2:-4] + x[:, :, 3:-3] + x[:, :, 4:-2] + x[:, :, 5:-1] + x[:, :, 6:]
+    x = x[..., :-6] + x[..., 1:-5] + x[..., 2:-4] + x[..., 3:-3] + x[..., 4:-2] + x[..., 5:-1] + x[..., 6:]
+    return x / 49
+
+
 def mean5(x: Tensor) -> Tensor:
     """Means over 5 x 5 pixels of a field with a margin of two: [B, C, X + 4, Y + 4] float64 to [B, C, X, Y]."""
     x = x[:, :, :-4] + x[:, :, 1:-3] + x[:, :, 2:-2] + x[:, :, 3:-1] + x[:, :, 4:]
@@ -59,7 +66,9 @@ def mean5(x: Tensor) -> Tensor:
 def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Takes one step towards the motion that makes two pictures meet half-way.
 
-    Least squares over a window of 5 x 5 pixels, then a mean over another.
+    Least squares over a window of 7 x 7 pixels, then a mean over 5 x 5. Where a whole neighbourhood becomes brighter
+    or darker (blood that flows in, tissue that moves through the slice), that is no motion in the plane: the mean
+    difference over a window is taken off first.
 
     Args:
         motion: [B, 2, X, Y] float64, displacement from the first to the second picture so far, pixels.
@@ -74,13 +83,15 @@ def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
     gx = (mean[:, :, 2:, 1:-1] - mean[:, :, :-2, 1:-1]) / 2
     gy = (mean[:, :, 1:-1, 2:] - mean[:, :, 1:-1, :-2]) / 2
     gt = b - a
-    sums = mean5(F.pad(torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=1), [2, 2, 2, 2]))
-    xx, xy, yy, xt, yt = sums[:, 0:1], sums[:, 1:2], sums[:, 2:3], sums[:, 3:4], sums[:, 4:5]
+    gt = gt - mean7(F.pad(gt, [3, 3, 3, 3], mode="replicate"))
+    products = torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=1)
+    xx, xy, yy, xt, yt = mean7(F.pad(products, [3, 3, 3, 3], mode="replicate")).split(1, dim=1)
     # Without gradient there is nothing to see: the ridge pulls the step to zero there.
-    ridge = 1e-3 + 0.03 * (xx + yy)
+    ridge = 5e-3 + 0.03 * (xx + yy)
     xx, yy = xx + ridge, yy + ridge
     step = torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), dim=1) / (xx * yy - xy * xy)
-    return mean5(F.pad(motion + step.clamp(-1.5, 1.5), [2, 2, 2, 2], mode="replicate"))
+    # Short steps: where there is only noise they would run away, and engines would run apart.
+    return mean5(F.pad(motion + step.clamp(-0.3, 0.3), [2, 2, 2, 2], mode="replicate"))
 
 
 def image_motion(first: Tensor, second: Tensor) -> Tensor:
@@ -131,20 +142,37 @@ def motions_between(frames: Tensor) -> Tensor:
     return motion.unflatten(0, (frames.shape[0], frames.shape[1] - 1))
 
 
+def local_contrast(frames: Tensor) -> Tensor:
+    """Divides pictures by how bright they are within about 30 mm, so that a dim heart looks like a bright one.
+
+    Args:
+        frames: [B, C, X, Y] float, normalised magnitude, X and Y divisible by 8.
+
+    Returns:
+        Like ``frames``; its root mean square over a neighbourhood is about 1, and less where there is only noise.
+    """
+    power = F.avg_pool2d(frames.square().mean(1, keepdim=True), 8)
+    power = F.avg_pool2d(power, 5, 1, 2, count_include_pad=False)
+    power = F.interpolate(power, scale_factor=8.0, mode="bilinear", align_corners=False)
+    return frames / torch.sqrt(power + 0.01)
+
+
 def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """What the trunks see of a gap: the frames, their differences, and the motion between neighbours.
+    """What the trunks see of a gap: the frames, their differences and contrast, and the motion between neighbours.
 
     Args:
         keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
 
     Returns:
-        [B, 46, X / 2, Y / 2] like ``keys``: pixels of the frames and of their differences, and motion at all scales;
-        and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels: before, in and after the gap.
+        [B, 54, X / 2, Y / 2] like ``keys``: pixels of the frames, of their differences and of the local contrast of
+        the inner two, and motion at all scales; and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels:
+        before, in and after the gap.
     """
     differences = (keys[:, 1:] - keys[:, :-1]) * 3
     motions = motions_between(keys)
     seen = motions.flatten(1, 2).to(keys.dtype)
-    view = torch.cat((F.pixel_unshuffle(torch.cat((keys, differences), dim=1), 2), seen), dim=1)
+    pixels = torch.cat((keys, differences, local_contrast(keys[:, 1:3])), dim=1)
+    view = torch.cat((F.pixel_unshuffle(pixels, 2), seen), dim=1)
     return view, motions[:, :, :2].flatten(1, 2)
 
 
@@ -211,6 +239,21 @@ def path(motions: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
         + before * ((s + r) * (s - 1) / outer)
     )
     return torch.cat((to_first, to_second), dim=1).float()
+
+
+def to_both_ends(motion: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns a motion a gap into displacements from a time in the gap to the frames at its ends.
+
+    Args:
+        motion: [B, 4, X / 2, Y / 2] float32, pixels a gap, as ``path`` gives it.
+        tau: [B] float, time within the gap, 0 to 1.
+
+    Returns:
+        Displacements to the first and to the second frame, [B, 2, X, Y] float32 each, pixels.
+    """
+    full = F.interpolate(motion, scale_factor=2.0, mode="bilinear", align_corners=False)
+    time = tau.to(motion.dtype).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
+    return full[:, :2] * time, full[:, 2:] * (1 - time)
 
 
 def spline_frames(frames: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate, time_in_gap
 from .motion import VIEW_CHANNELS, spline_velocity
+from .velocity_assessment import VelocityAssessment
 
 PIXEL_CM = 0.15
 """In-plane pixel size that the network works at, cm."""
@@ -13,15 +14,17 @@ PIXEL_CM = 0.15
 BEAT_TIMES = 12
 """Times of the whole cycle, starting at the gap, at which the ventricle's size is told."""
 
-BEAT_NUMBERS = 3 * (4 + BEAT_TIMES) + 2
-"""Numbers that describe the beat: two radii and the wall's area around the gap and over the cycle, and mean radii."""
+BEAT_NUMBERS = 5 * (4 + BEAT_TIMES) + 2
+"""Numbers that describe the beat: two radii, the wall's area and its motion inward and around, each around the gap and
+over the cycle; and mean radii."""
 
 
 class BeatPrior(nn.Module):
-    """Tells from the ventricle's size over the beat how its wall moves on average at any time.
+    """Tells from the ventricle's size and its wall's motion over the beat how the wall moves on average at any time.
 
     Velocity along the long axis leaves little trace in a short-axis picture, and an E wave is shorter than a gap of
-    six frames: how far the ventricle has contracted by then and how it goes on is what tells both.
+    six frames: how far the ventricle has contracted by then, how far its wall goes within the gap, and how it goes on
+    is what tells both.
 
     Args:
         channels: number of feature channels of its description of the beat.
@@ -39,29 +42,13 @@ class BeatPrior(nn.Module):
         )
         self.curves = nn.Linear(channels, 3)
 
-    def mean_curves(self, gap: Tensor, beat: Tensor, times: int = 8) -> Tensor:
-        """Averages the wall's mean velocities over a gap.
-
-        Args:
-            gap: [B] float, as in ``forward``.
-            beat: [B, 50] float, as in ``forward``.
-            times: how many times of the gap.
-
-        Returns:
-            [B, 3] float, cm/s at RR = 1000 ms.
-        """
-        tau = ((torch.arange(times, device=gap.device) + 0.5) / times).expand(gap.shape[0], -1)
-        repeated = beat.unsqueeze(1).expand(-1, times, -1).flatten(0, 1)
-        gaps = gap.unsqueeze(1).expand(-1, times).flatten()
-        return self.forward(tau.flatten(), gaps, repeated)[1].unflatten(0, (gap.shape[0], times)).mean(1)
-
     def forward(self, tau: Tensor, gap: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
         """Describes times in a beat.
 
         Args:
             tau: [B] float, time within the gap, 0 to 1.
             gap: [B] float, length of the gap as a fraction of the cycle.
-            beat: [B, 50] float, as ``hdlnet.describe_beat`` gives it.
+            beat: [B, 82] float, as ``hdlnet.describe_beat`` gives it.
 
         Returns:
             Features [B, channels] float, and mean radial, circumferential and longitudinal velocity of the
@@ -99,8 +86,9 @@ class PhaseSynthesis(nn.Module):
     A trunk sees the acquired frames around a gap, the interpolation's view of the same gap, and the whole cycle at
     an eighth of the resolution. For every time in the gap a small head turns its features, the magnitude, the
     segmentation and the motion at that time into three velocities: in the plane as a difference from the velocity that
-    is plain to see, along the axis from what a ventricle of such a beat usually does. In the plane the network thinks
-    in pixels a gap, which is what an image can show; the length of the gap turns that into cm/s.
+    is plain to see, its mean over the wall brought towards what a ventricle of such a beat usually does as far as the
+    head finds that nearer; along the axis from the usual velocity alone. In the plane the network thinks in pixels a
+    gap, which is what an image can show; the length of the gap turns that into cm/s.
 
     Source: module (b) of Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897: the foreground of the
     foreground-background scheme. The background of a phase image is drawn where one is written.
@@ -121,10 +109,11 @@ class PhaseSynthesis(nn.Module):
         self.pixel_cm = PIXEL_CM
         self.trunk = Trunk(VIEW_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
         self.beat = BeatPrior()
+        self.assessment = VelocityAssessment()
         self.head_in = nn.Conv2d(features + 4 + 4 + 2 + 3 + 2 + 2, features, 3, 1, 1)
         self.head_beat = nn.Linear(128, 2 * features)
         self.head_body = ConvPair(features, features)
-        self.velocity_out = nn.Conv2d(features, 3, 3, 1, 1)
+        self.velocity_out = nn.Conv2d(features, 4, 3, 1, 1)
         self.tissue_out = nn.Conv2d(features, 4, 3, 1, 1)
         initialise(self)
         nn.init.normal_(self.velocity_out.weight, std=1e-3)
@@ -133,7 +122,7 @@ class PhaseSynthesis(nn.Module):
         """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
-            view: [B, 46, X / 2, Y / 2] float, from ``gap_view``.
+            view: [B, 54, X / 2, Y / 2] float, from ``gap_view``.
             interpolation: [B, C, X / 2, Y / 2] float, features of ``TemporalInterpolation.encode``.
             cycle: [B, 8, X / 8, Y / 8] float, magnitude at eighths of the cycle, counted from the gap's first frame.
             gap: [B] float, gap length as a fraction of the cycle.
@@ -165,7 +154,7 @@ class PhaseSynthesis(nn.Module):
                 ``TemporalInterpolation.decode``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
-            beat: [B, 50] float, as ``hdlnet.describe_beat`` gives it.
+            beat: [B, 82] float, as ``hdlnet.describe_beat`` gives it.
 
         Returns:
             Velocity [B, 3, X, Y] along X, Y and the long axis towards the apex, cm/s at RR = 1000 ms; logit of the
@@ -174,14 +163,19 @@ class PhaseSynthesis(nn.Module):
         labels = F.avg_pool2d(torch.softmax(logits, dim=1)[:, 1:], 2)
         described, curves = self.beat(tau, gap, beat)
         usual = around_centroid(labels[:, :1], curves)
-        # A motion over the whole gap hides how it is spread over it; the usual beat tells.
-        swing = around_centroid(labels[:, :1], curves - self.beat.mean_curves(gap, beat))[:, :2]
         scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         seen = spline_velocity(steps, tau, gap)
-        parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4, swing / 4, seen / 4)
+        # A motion over the whole gap hides how it is spread over it; the usual beat tells.
+        mean = self.assessment.wall_motion(labels[:, :1], seen.unsqueeze(1))[:, 0] * scale[..., 0, 0]
+        unseen = torch.cat((curves[:, :2] - mean, torch.zeros_like(mean[:, :1])), dim=1)
+        # Where there is hardly any wall, nobody knows how it moves.
+        area = labels[:, :1].sum((2, 3), keepdim=True)
+        missing = around_centroid(labels[:, :1], unseen)[:, :2] / scale * (area / (area + 2))
+        parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4, missing / 4, seen / 4)
         h = torch.cat((features, torch.cat(parts, dim=1).to(features.dtype)), dim=1)
         h = self.head_body(F.leaky_relu(modulate(self.head_in(h), self.head_beat(described)), 0.1))
         out = self.velocity_out(h).float()
-        velocity = torch.cat(((seen + out[:, :2]) * scale, usual[:, 2:] + out[:, 2:] * 4), dim=1)
+        plane = seen + torch.sigmoid(out[:, 3:] * 4) * missing + out[:, :2]
+        velocity = torch.cat((plane * scale, usual[:, 2:] + out[:, 2:3] * 4), dim=1)
         velocity = F.interpolate(velocity, scale_factor=2.0, mode="bilinear", align_corners=False)
         return velocity, F.pixel_shuffle(self.tissue_out(h).float(), 2)

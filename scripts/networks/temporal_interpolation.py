@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, ConvPair, TimeModulation, Trunk, initialise
-from .motion import VIEW_CHANNELS, cubic_in_time, path, warp
+from .motion import VIEW_CHANNELS, cubic_in_time, path, to_both_ends, warp
 
 
 class TemporalInterpolation(nn.Module):
@@ -43,7 +43,7 @@ class TemporalInterpolation(nn.Module):
         """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
-            view: [B, 46, X / 2, Y / 2] float, from ``gap_view``.
+            view: [B, 54, X / 2, Y / 2] float, from ``gap_view``.
             cycle: [B, 8, X / 8, Y / 8] float, magnitude at eighths of the cycle, counted from the gap's first frame.
             gap: [B] float, gap length as a fraction of the cycle.
 
@@ -74,14 +74,13 @@ class TemporalInterpolation(nn.Module):
         h = torch.cat((features, (seen / 4).to(features.dtype)), dim=1)
         h = F.leaky_relu(self.motion_time(self.motion_in(h), tau, gap), 0.1)
         motion = seen + self.motion_out(h).float() * 4
-        full = F.interpolate(motion, scale_factor=2.0, mode="bilinear", align_corners=False)
-        time = tau.float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
-        first = warp(keys[:, 1:2], full[:, :2] * time)
-        second = warp(keys[:, 2:3], full[:, 2:] * (1 - time))
+        to_first, to_second = to_both_ends(motion, tau)
+        first, second = warp(keys[:, 1:2], to_first), warp(keys[:, 2:3], to_second)
         still = cubic_in_time(keys, slopes, tau)
         h = torch.cat((F.pixel_unshuffle(torch.cat((first, second, still), dim=1), 2).to(h.dtype), h), dim=1)
         h = self.image_body(F.leaky_relu(self.image_time(self.image_in(h), tau, gap), 0.1))
         out = F.pixel_shuffle(self.image_out(h).float(), 2)
+        time = tau.float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         visible = torch.sigmoid(out[:, :1] * 4)
         weight = (1 - time) * visible / ((1 - time) * visible + time * (1 - visible) + 1e-6)
         carried = weight * first + (1 - weight) * second

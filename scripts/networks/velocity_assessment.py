@@ -29,7 +29,8 @@ class VelocityAssessment(nn.Module):
         y = torch.arange(myocardium.shape[-1], device=velocity.device, dtype=velocity.dtype).unsqueeze(0)
         dx = x - (myocardium * x).sum((-2, -1), keepdim=True) / area
         dy = y - (myocardium * y).sum((-2, -1), keepdim=True) / area
-        distance = torch.sqrt(dx * dx + dy * dy).clamp_min(1e-3)
+        # Clamped within the root, whose slope at zero is infinite: a fine-tuning goes through here, too.
+        distance = torch.sqrt((dx * dx + dy * dy).clamp_min(1e-6))
         dx, dy = dx / distance, dy / distance
         vx = velocity[:, 0] - (myocardium * velocity[:, 0]).sum((-2, -1), keepdim=True) / area
         vy = velocity[:, 1] - (myocardium * velocity[:, 1]).sum((-2, -1), keepdim=True) / area
@@ -48,3 +49,20 @@ class VelocityAssessment(nn.Module):
         """
         weighted = self.cylindrical(myocardium, velocity) * myocardium.unsqueeze(1)
         return weighted.sum((-2, -1)) / myocardium.sum((-2, -1)).clamp_min(1e-6).unsqueeze(1)
+
+    def wall_motion(self, myocardium: Tensor, motion: Tensor) -> Tensor:
+        """Averages motion in the plane over the myocardium, less its bulk.
+
+        Args:
+            myocardium: [N, T, X, Y] float, probability of the myocardium, 0 to 1; pixels are square.
+            motion: [N, T, 2, X, Y] float, along X and Y, any unit.
+
+        Returns:
+            [N, T, 2] float, in the unit of ``motion``: radial (positive inward) and circumferential; towards zero
+            where there is hardly any myocardium, so that nothing seen is no motion.
+        """
+        # Below, a probability is rounding, which engines do differently.
+        wall = torch.where(myocardium > 1e-3, myocardium, torch.zeros_like(myocardium))
+        flat = torch.cat((motion, torch.zeros_like(motion[:, :, :1])), dim=2).movedim(2, 1)
+        area = wall.sum((-2, -1)).unsqueeze(-1)
+        return self.forward(wall, flat)[:, :2].movedim(1, 2) * area / (area + 5)

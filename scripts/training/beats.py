@@ -66,16 +66,17 @@ class Beats(Dataset):
         """Draws a sample of one ventricle.
 
         Returns:
-            A dictionary: tau [V], gap [V], beat [V, 50] as ``describe_beat`` gives it, with errors such as a
-            segmentation makes; curves [V, 3], cm/s at RR = 1000 ms.
+            A dictionary: tau [V], gap [V], beat [V, 82] as ``describe_beat`` gives it, with errors such as a
+            segmentation and an estimate of motion make; curves [V, 3], cm/s at RR = 1000 ms.
         """
-        g, draw = self.generator, torch.rand(3, generator=self.generator)
+        g, draw = self.generator, torch.rand(4, generator=self.generator)
         beat = int(draw[0] * len(self.areas))
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         frames = 9 if draw[1] < 0.4 else 8 + int(draw[1] * 52)
         first = torch.rand(1, generator=g) + torch.arange(frames) / frames
         seen = segmented_badly(at(self.areas[beat], first), 0.3, float(0.3 * draw[2]), g)
-        described = describe_beat(seen[None], torch.ones(1, dtype=torch.int64))[0]
+        moves = motion_badly_seen(ways(self.curves[beat][:, :2], first, frames), float(draw[3]), g)
+        described = describe_beat(seen[None], moves[None], torch.ones(1, dtype=torch.int64))[0]
         index = torch.randint(frames, (self.views,), generator=g)
         tau = torch.rand(self.views, generator=g)
         wanted = at(self.curves[beat], first[index] + tau / frames)
@@ -101,6 +102,41 @@ def segmented_badly(areas: Tensor, shared: float, single: float, generator: torc
 
     radii = torch.sqrt(areas / math.pi) + shared * errors(1) + single * errors(len(areas))
     return math.pi * radii.clamp_min(0.3) ** 2
+
+
+def ways(curves: Tensor, first: Tensor, frames: int, samples: int = 6) -> Tensor:
+    """Integrates velocity over gaps between frames.
+
+    Args:
+        curves: [T, C] float, over one cycle, cm/s at RR = 1000 ms.
+        first: [K] float, when the gaps begin, cycles.
+        frames: how many gaps a cycle has.
+        samples: times in a gap.
+
+    Returns:
+        [K, C] float, pixels.
+    """
+    inside = (torch.arange(samples) + 0.5) / (samples * frames)
+    speed = at(curves, (first[:, None] + inside).flatten()).unflatten(0, (-1, samples)).mean(1)
+    return speed / (frames * PIXEL_CM)
+
+
+def motion_badly_seen(moves: Tensor, error: float, generator: torch.Generator) -> Tensor:
+    """Gives mean motions of the wall the errors of ``Look.moves``: it sees a share of them, the same all beat long.
+
+    Args:
+        moves: [T, 2] float, inward and around, pixels.
+        error: size of the single frames' errors, 0 to 1.
+        generator: the source of randomness.
+
+    Returns:
+        [T, 2] float, pixels.
+    """
+    # Measured on simulated slices of 9 and of 20 frames: 10th to 90th percentile of the share 0.16 to 0.9 inward and
+    # 0.5 to 0.9 around, 90th percentile of the rest 0.13 and 0.07 pixels of 9 frames, 0.07 and 0.06 of 20.
+    share = torch.tensor([1.0, 0.95]) - torch.tensor([0.9, 0.5]) * torch.rand(2, generator=generator)
+    spread = torch.tensor([1.0, 0.6]) * (0.03 + 0.8 / len(moves)) * error
+    return moves * share + spread * torch.randn(moves.shape, generator=generator)
 
 
 def at(values: Tensor, time: Tensor) -> Tensor:

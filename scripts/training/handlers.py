@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
-from .sources import HEARTS, phantom_sources, segmented_areas
+from .sources import HEARTS, phantom_sources, segmented
 from .windows import Windows
 
 
@@ -136,7 +136,7 @@ class FreshSlices:
         phantoms: how many these are.
         count: how many to replace each epoch.
         seed: seed of the phantom.
-        network: measures the ventricles as ``segmented_areas`` does; None leaves their true size.
+        network: measures the ventricles as ``segmented`` does; None leaves their true size.
     """
 
     def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
@@ -158,7 +158,7 @@ class FreshSlices:
         size = self.windows.sources[0].magnitude.shape[-1]
         fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
         if self.network is not None:
-            segmented_areas(fresh, self.network)
+            segmented(fresh, self.network)
         for k, source in enumerate(fresh):
             self.windows.sources[((epoch - 1) * self.count + k) % self.phantoms] = source
 

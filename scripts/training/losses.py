@@ -85,7 +85,8 @@ class InterpolationLoss(nn.Module):
         truth, labels = target["magnitude"].flatten(0, 1)[:, None], target["label"].flatten(0, 1)[:, None]
         difference = prediction["magnitude"] - truth
         weight = 1 + self.ventricle * region(labels)
-        loss = (torch.sqrt(difference.square() + 1e-4) * weight).mean()
+        # Round up to about the noise of a picture: what is smaller counts squared, as it does in a PSNR.
+        loss = (2 * torch.sqrt(difference.square() + 1e-2) * weight).mean()
         loss = loss + self.segmentation * segmentation_loss(prediction["logits"], labels)
         motion = prediction["motion"]
         true_motion = F.avg_pool2d(target["motion"].flatten(0, 1), 2)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scripts.networks import HDLNet
+from scripts.networks import HDLNet, VelocityAssessment
+from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.phantom.animate import animate
 from scripts.phantom.cine import image_cines
 from scripts.phantom.draw import Ranges
@@ -34,6 +35,8 @@ class Source:
         wall: [T, X, Y] bool, the wall that moves by ``velocity``; None where unknown.
         labelled: frames that carry labels.
         areas: [T, 2] float, area of the pool and of the whole ventricle, pixels, zero where unknown.
+        moves: [T, 2] float, mean motion of the wall inward and around from each frame to the next, pixels, zero where
+            unknown.
     """
 
     magnitude: Tensor
@@ -43,6 +46,7 @@ class Source:
     wall: Tensor | None
     labelled: list[int]
     areas: Tensor
+    moves: Tensor
 
     @property
     def still(self) -> bool:
@@ -63,7 +67,8 @@ def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = No
 def _source(magnitude: Tensor, labels: Tensor, velocity: Tensor, noise: float) -> Source:
     frames = list(range(magnitude.shape[1]))
     wall = labels[0] == 1
-    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]))
+    moves = wall_moves(wall, velocity[0])
+    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]), moves)
 
 
 def areas(labels: Tensor) -> Tensor:
@@ -71,9 +76,27 @@ def areas(labels: Tensor) -> Tensor:
     return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
 
 
+def wall_moves(wall: Tensor, velocity: Tensor) -> Tensor:
+    """Measures how far a wall moves on average from each frame to the next.
+
+    Args:
+        wall: [T, X, Y] bool.
+        velocity: [3, T, X, Y] float, cm/s at RR = 1000 ms.
+
+    Returns:
+        [T, 2] float, pixels: inward and around.
+    """
+    return steps_of(VelocityAssessment()(wall[None].float(), velocity[None])[0, :2].T)
+
+
+def steps_of(curves: Tensor) -> Tensor:
+    """Turns curves of a closed cycle, [T, C] in cm/s at RR = 1000 ms, into the ways from frame to frame, pixels."""
+    return (curves + curves.roll(-1, 0)) / (2 * PIXEL_CM * len(curves))
+
+
 @torch.no_grad()
-def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
-    """Measures each ventricle as the network segments it, since that is what the synthesis is told.
+def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
+    """Measures each ventricle as the network segments it and sees it move, since that is what the synthesis is told.
 
     Real frames are measured all; of other cines every sixth, and the error is carried to the frames between.
 
@@ -88,17 +111,20 @@ def segmented_areas(sources: list[Source], network: HDLNet) -> list[Source]:
     cyclic = torch.ones(1, dtype=torch.int64, device=device)
     generator = torch.Generator().manual_seed(0)
     moving = {id(s): s for s in sources if not s.still}.values()
-    for source in tqdm(moving, desc="areas", mininterval=5):
+    for source in tqdm(moving, desc="segmented", mininterval=5):
         step = 1 if source.velocity is None else 6
         frames = source.magnitude[None, ::step].float()
         if source.noise > 0:
             frames = add_noise(frames, torch.tensor(source.noise), generator)
-        found = network.look(frames.to(device), cyclic).areas[0].cpu()
+        look = network.look(frames.to(device), cyclic)
+        found, moves = look.areas[0].cpu(), look.moves[0].cpu()
         if source.velocity is None:
-            source.areas = found
+            source.areas, source.moves = found, moves
         elif (source.areas[:, 1] > 0).all():
             error = (found / source.areas[::step]).clamp(0.2, 5)
             source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
+            wrong = moves - source.moves.unflatten(0, (-1, step)).sum(1)
+            source.moves = source.moves + wrong.repeat_interleave(step, 0) / step
     return sources
 
 
@@ -120,6 +146,7 @@ def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) 
         labels = cine.labels if outer is not None else torch.where(cine.labels == 2, 2, NOT_POOL).to(torch.uint8)
         source = _source(cine.magnitude, labels, cine.velocity, float(cine.scanner.noise))
         source.wall, source.areas = cine.labels[0] == 1, areas(cine.labels[0])
+        source.moves = wall_moves(source.wall, cine.velocity[0])
         sources.append(source)
     return sources
 
@@ -132,12 +159,13 @@ def real_sources(slices: list[RealSlice]) -> list[Source]:
             labels = torch.full(item.frames.shape, UNKNOWN, dtype=torch.uint8)
             for frame, label in item.labels.items():
                 labels[frame] = label
-            size = torch.zeros(len(labels), 2)
-            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels), size))
+            none = torch.zeros(len(labels), 2)
+            sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, sorted(item.labels), none, none))
             continue
         for frame, label in item.labels.items():
             both = item.frames[[frame, (frame + 1) % len(item.frames)]]
-            sources.append(Source(_unit(both).half(), 0.01, label[None], None, None, [0], torch.zeros(1, 2)))
+            none = torch.zeros(1, 2)
+            sources.append(Source(_unit(both).half(), 0.01, label[None], None, None, [0], none, none))
     return sources
 
 

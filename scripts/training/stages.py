@@ -29,7 +29,7 @@ def interpolate(
         batch: as ``Windows`` gives it.
 
     Returns:
-        View [B, 46, X / 2, Y / 2]; features [B, C, X / 2, Y / 2]; and magnitude, logits and motion of all B * K frames,
+        View [B, 54, X / 2, Y / 2]; features [B, C, X / 2, Y / 2]; and magnitude, logits and motion of all B * K frames,
         as ``TemporalInterpolation.decode`` gives them.
     """
     keys, gap, count = batch["keys"], batch["gap"], batch["tau"].shape[1]

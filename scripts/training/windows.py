@@ -100,7 +100,7 @@ class Windows(Dataset):
             [], as a share of the cycle; tau [K]; cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y];
             label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown);
             noise [], standard deviation of the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the
-            acquired frames that ``spline_frames`` says; beat [50]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN
+            acquired frames that ``spline_frames`` says; beat [82]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN
             where unknown); and wall [K, X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
@@ -191,14 +191,18 @@ class Windows(Dataset):
         if self.velocities:
             sample["around"] = seen["around"] / scale
             sample["wall"] = wall
-            sample["beat"] = self._beat(source.areas, keys[1], round(1 / gap), gap * frames)
+            sample["beat"] = self._beat(source, keys[1], round(1 / gap), gap * frames)
             sample["velocity"] = velocity
         return sample
 
-    def _beat(self, size: Tensor, start: int, count: int, step: float) -> Tensor:
+    def _beat(self, source: Source, start: int, count: int, step: float) -> Tensor:
         """Describes the beat from ``count`` frames on."""
-        index = [round(start + k * step) % len(size) for k in range(count)]
-        return describe_beat(size[None, index], torch.ones(1, dtype=torch.int64))[0, 0]
+        index = torch.tensor([round(start + k * step) for k in range(count + 1)])
+        frames = len(source.areas)
+        way = torch.cat((torch.zeros(1, 2), source.moves.repeat(3, 1).cumsum(0)))
+        moves = way[index + frames].diff(dim=0)
+        cyclic = torch.ones(1, dtype=torch.int64)
+        return describe_beat(source.areas[None, index[:-1] % frames], moves[None], cyclic)[0, 0]
 
     def _normal(self) -> Tensor:
         return torch.randn((), generator=self.generator)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scripts.benchmark import ablation
+from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view
 
 
@@ -23,8 +24,23 @@ def test_who_knows_two_frames_is_not_told_of_the_others():
 
 def test_without_motion_only_the_pictures_are_left():
     view, motions = ablation.no_motion(keys())
-    assert torch.equal(view[:, :28], gap_view(keys())[0][:, :28])
-    assert view[:, 28:].abs().max() == motions.abs().max() == 0
+    assert torch.equal(view[:, :36], gap_view(keys())[0][:, :36])
+    assert view[:, 36:].abs().max() == motions.abs().max() == 0
+
+
+def test_without_contrast_frames_and_motions_are_left():
+    whole, (view, motions) = gap_view(keys()), ablation.no_contrast(keys())
+    assert torch.equal(view[:, :28], whole[0][:, :28])
+    assert view[:, 28:36].abs().max() == 0
+    assert torch.equal(view[:, 36:], whole[0][:, 36:])
+    assert torch.equal(motions, whole[1])
+
+
+def test_without_the_wall_s_motion_sizes_are_left():
+    areas = torch.rand(1, 9, 2, generator=torch.Generator().manual_seed(0)) * 400 + 400
+    cyclic = torch.ones(1, dtype=torch.int64)
+    told = describe_beat(areas, areas / 400, cyclic)[0]
+    assert torch.equal(ablation.no_moves({"beat": told})["beat"], describe_beat(areas, 0 * areas, cyclic)[0])
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy.interpolate import CubicSpline
 
-from scripts.networks.cycle import around_gaps, slopes, whole_cycle
-from scripts.networks.motion import spline_frames
+from scripts.networks.cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
+from scripts.networks.motion import gap_view, spline_frames
 
 from .pictures import centre, texture
 
@@ -53,3 +53,27 @@ def test_each_gap_is_given_the_motions_around_it(frames, cyclic):
         wanted = [float(place[frame(k + spacing)] - place[k]) for k in starts]
         assert found[gap, :, 0].tolist() == pytest.approx(wanted, abs=0.12)
         assert found[gap, :, 1].tolist() == pytest.approx([0] * 5, abs=0.12)
+
+
+@pytest.mark.parametrize("cyclic", [1, 0])
+def test_labels_of_neighbours_are_carried_along_the_motion(cyclic):
+    """A picture and its label that go to and fro: the neighbours' labels come to lie on the frame's own."""
+    place = torch.tensor([0.0, 2.0, 4.0, 4.0, 2.0, 0.0])
+    cine = torch.cat([texture(64, shift=(float(x), 0.0)) for x in place], 1)
+    labels = cine.unsqueeze(2).expand(-1, -1, 3, -1, -1)
+    where = torch.tensor([cyclic])
+    _, motions = gap_view(cine[0, neighbours(6, where)])
+    together = with_neighbours(labels, motions, torch.full((6,), 1 / 6), where)
+    still = (labels + labels.roll(1, 1) + labels.roll(-1, 1)) / 3
+    # Frames 1 to 4 have two neighbours whether the cine ends or not.
+    apart, blurred = (centre(x - labels)[:, 1:5].square().mean().sqrt() for x in (together, still))
+    assert apart < 0.3 * blurred
+
+
+def test_a_frame_that_shows_nothing_is_told_by_its_neighbours():
+    cine = texture(64).expand(1, 6, -1, -1)
+    labels = torch.zeros(1, 6, 3, 64, 64)
+    labels[:, 2] = 3.0
+    _, motions = gap_view(cine[0, neighbours(6, CYCLIC)])
+    together = with_neighbours(labels, motions, torch.full((6,), 1 / 6), CYCLIC)
+    assert together[0, :, 0, 32, 32].tolist() == pytest.approx([0, 1, 1, 1, 0, 0], abs=1e-5)

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from scripts.networks import VelocityAssessment
 from scripts.networks.hdlnet import describe_beat
-from scripts.networks.phase_synthesis import BEAT_NUMBERS, around_centroid
+from scripts.networks.phase_synthesis import BEAT_NUMBERS, PhaseSynthesis, around_centroid
 
 CYCLIC = torch.ones(1, dtype=torch.int64)
 
@@ -40,17 +41,51 @@ def test_no_ventricle_gives_no_infinite_velocity():
 
 
 def test_a_ventricle_that_keeps_its_size_has_no_beat():
-    beat = describe_beat(torch.full((1, 9, 2), 400.0), CYCLIC)
+    beat = describe_beat(torch.full((1, 9, 2), 400.0), torch.zeros(1, 9, 2), CYCLIC)
     assert beat.shape == (1, 9, BEAT_NUMBERS)
-    radii, wall = beat[0, :, :-2].view(9, -1, 3).split((2, 1), 2)
+    radii, wall, speed = beat[0, :, :-2].view(9, -1, 5).split((2, 1, 2), 2)
     assert torch.allclose(radii, radii[0, 0, 0].expand(radii.shape), atol=1e-5)
     assert (wall == 0).all()
+    assert (speed == 0).all()
     assert torch.allclose(beat[..., -2:], torch.tensor(0.0), atol=1e-5)  # a radius of 20 pixels is the unit
 
 
 def test_the_beat_is_told_from_each_frame_on():
     t = torch.arange(12) * 2 * math.pi / 12
     areas = torch.stack((400 + 100 * torch.cos(t), 900 + 80 * torch.cos(t)), dim=1)[None]
-    beat, later = describe_beat(areas, CYCLIC), describe_beat(areas.roll(-3, 1), CYCLIC)
+    moves = torch.stack((torch.sin(t), 0 * t), dim=1)[None]
+    beat = describe_beat(areas, moves, CYCLIC)
+    later = describe_beat(areas.roll(-3, 1), moves.roll(-3, 1), CYCLIC)
     assert torch.allclose(beat.roll(-3, 1), later, atol=1e-6)
-    assert beat[0, 0, 3] > beat[0, 6, 3]  # the pool at the gap's first frame: largest at time 0
+    assert beat[0, 0, 5] > beat[0, 6, 5]  # the pool at the gap's first frame: largest at time 0
+    # A pixel of 1.5 mm a twelfth of a cycle is 1.8 cm/s at RR = 1000 ms; 3 cm/s is the unit.
+    assert beat[0, 3, 8].item() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.7])
+def test_the_mean_over_the_wall_can_be_what_the_beat_says(tau):
+    """With the gate open and no other correction the wall's mean motion is the prior's, whatever is seen."""
+    synthesis = PhaseSynthesis()
+    nn.init.zeros_(synthesis.velocity_out.weight)
+    with torch.no_grad():
+        synthesis.velocity_out.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 9.0]))
+        synthesis.beat.curves.weight.zero_()
+        synthesis.beat.curves.bias.copy_(torch.tensor([2.0, -1.0, 4.0]))
+    x, y = torch.arange(64.0)[:, None] - 31.5, torch.arange(64.0)[None] - 31.5
+    r = torch.sqrt(x * x + y * y)
+    wall = ((r > 10) & (r < 18))[None, None]
+    logits = torch.cat((~wall, wall, torch.zeros_like(wall)), 1) * 30.0
+    half = torch.zeros(1, 32, 32, 32)
+    with torch.no_grad():
+        velocity, _ = synthesis.decode(
+            half,
+            torch.full((1, 10, 32, 32), 0.4),
+            torch.ones(1, 1, 64, 64),
+            logits,
+            torch.zeros(1, 4, 32, 32),
+            torch.tensor([tau]),
+            torch.tensor([1 / 9]),
+            torch.zeros(1, BEAT_NUMBERS),
+        )
+    mean = synthesis.assessment(wall.float(), velocity[:, :, None])[0, :, 0]
+    assert mean.tolist() == pytest.approx([2.0, -1.0, 4.0], abs=0.12)

@@ -66,3 +66,20 @@ def test_it_is_differentiable_in_both_inputs():
     ASSESS(wall, velocity).square().sum().backward()
     assert wall.grad.abs().sum() > 0
     assert velocity.grad.abs().sum() > 0
+
+
+def test_wall_motion_is_that_of_the_wall_and_nothing_where_there_is_none():
+    x, y, r, wall = ring()
+    inward = torch.stack((-2 * x / r.clamp_min(1), -2 * y / r.clamp_min(1)))[None, None]
+    area = float(wall.sum())
+    found = ASSESS.wall_motion(wall, inward + 5.0)[0, 0]
+    assert found.tolist() == pytest.approx([2.0 * area / (area + 5), 0.0], abs=1e-3)
+    assert ASSESS.wall_motion(wall * 9e-4, inward).tolist() == [[[0, 0]]]
+
+
+def test_gradients_are_finite_where_there_is_no_wall():
+    wall = torch.zeros(1, 1, 9, 9, requires_grad=True)
+    ASSESS.wall_motion(wall, torch.ones(1, 1, 2, 9, 9)).sum().backward()
+    assert wall.grad.isfinite().all()
+    ASSESS(wall, torch.ones(1, 3, 1, 9, 9)).sum().backward()
+    assert wall.grad.isfinite().all()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss, segmented_badly
+from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss, motion_badly_seen, segmented_badly, ways
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_motion_returns_to_where_it_started(beats):
 
 def test_samples_have_the_shapes_that_the_stage_reads(beats):
     sample = beats[0]
-    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 50), "curves": (6, 3)}
+    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 82), "curves": (6, 3)}
     assert {k: tuple(v.shape) for k, v in sample.items()} == shapes
     assert 8 <= 1 / float(sample["gap"][0]) <= FRAMES
 
@@ -55,3 +55,25 @@ def test_a_segmentation_errs_by_pixels_at_both_borders():
     assert torch.corrcoef(error.T)[0, 1].item() == pytest.approx(0.64, abs=0.04)
     shared = segmented_badly(true, 0.3, 0.0, torch.Generator().manual_seed(0))
     assert torch.equal(shared, shared[:1].expand(4000, 2))
+
+
+def test_ways_are_the_integral_of_the_velocity():
+    time = torch.arange(FRAMES) / FRAMES * 2 * torch.pi
+    curves = torch.stack((torch.cos(time) * 3, torch.full_like(time, 1.5)), dim=1)
+    first = torch.arange(9) / 9 + 0.05
+    edges = torch.cat((first, first[-1:] + 1 / 9))
+    # cm/s times a cycle of 1000 ms is cm; a pixel is 0.15 cm.
+    wanted = (3 * torch.sin(edges * 2 * torch.pi) / (2 * torch.pi) / 0.15).diff()
+    found = ways(curves, first, 9)
+    assert torch.allclose(found[:, 0], wanted, atol=0.01)
+    assert torch.allclose(found[:, 1], torch.full((9,), 1.5 / 9 / 0.15), atol=1e-4)
+
+
+def test_motion_is_seen_in_part_and_the_part_is_the_same_all_beat_long():
+    moves = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    share = motion_badly_seen(moves, 0.0, torch.Generator().manual_seed(1)) / moves
+    assert torch.allclose(share, share[:1].expand(9, 2), atol=1e-5)
+    assert (share > 0.05).all()
+    assert (share <= 1).all()
+    seen = motion_badly_seen(torch.zeros(900, 2), 1.0, torch.Generator().manual_seed(0))
+    assert seen.std(0).tolist() == pytest.approx([0.031, 0.0185], rel=0.1)

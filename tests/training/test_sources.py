@@ -6,21 +6,22 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.training.sources import areas, mixed, phantom_sources, real_sources, segmented_areas
+from scripts.training.sources import areas, mixed, phantom_sources, real_sources, segmented, wall_moves
 from scripts.training.sunnybrook import RealSlice
 
 
 class Measures(nn.Module):
-    """Stands where a network does, and finds the true ventricle times a factor, frame by frame."""
+    """Stands where a network does, and finds the true ventricle times a factor, frame by frame, and given moves."""
 
-    def __init__(self, truth: torch.Tensor, factor: torch.Tensor) -> None:
+    def __init__(self, truth: torch.Tensor, factor: torch.Tensor, moves: torch.Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
-        self.truth, self.factor = truth, factor
+        self.truth, self.factor, self.moves = truth, factor, moves
 
     def look(self, image, cyclic):
         step = len(self.truth) // image.shape[1]
-        return SimpleNamespace(areas=(self.truth[::step] * self.factor[: image.shape[1], None])[None])
+        areas = (self.truth[::step] * self.factor[: image.shape[1], None])[None]
+        return SimpleNamespace(areas=areas, moves=self.moves[None])
 
 
 @pytest.fixture
@@ -31,22 +32,36 @@ def source():
 
 
 def test_the_error_of_every_sixth_frame_is_carried_to_those_between(source):
-    truth = source.areas.clone()
+    truth, moves = source.areas.clone(), source.moves.clone()
     factor = torch.ones(8)
     factor[1] = 1.3
-    segmented_areas([source], Measures(truth, factor))
+    seen = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
+    segmented([source], Measures(truth, factor, seen))
     ratio = source.areas / truth
     assert torch.allclose(ratio[0], torch.tensor(1.0))
     assert torch.allclose(ratio[6], torch.tensor(1.3))
     assert torch.allclose(ratio[3], torch.tensor(1.15))
     assert torch.allclose(ratio[12:], torch.tensor(1.0))
+    assert torch.allclose(source.moves.view(8, 6, 2).sum(1), seen, atol=1e-5)
+    error = (source.moves - moves).view(8, 6, 2)
+    assert torch.allclose(error, error[:, :1].expand(-1, 6, -1), atol=1e-5)
 
 
 def test_a_patient_is_measured_in_every_frame():
     (source,) = real_sources([RealSlice("p", 0, torch.rand(20, 32, 32) + 1, cyclic=True)])
     truth = torch.arange(1.0, 41.0).view(20, 2)
-    segmented_areas([source], Measures(truth, torch.ones(20)))
+    segmented([source], Measures(truth, torch.ones(20), truth + 1))
     assert torch.equal(source.areas, truth)
+    assert torch.equal(source.moves, truth + 1)
+
+
+def test_moves_are_the_way_of_the_wall_from_frame_to_frame():
+    # A ring that shrinks by 9 cm/s at RR = 1000 ms goes 1.5 pixels of 1.5 mm in a fortieth of the cycle.
+    x, y = torch.arange(33.0)[:, None] - 16, torch.arange(33.0)[None] - 16
+    r = torch.sqrt(x * x + y * y).clamp_min(1)
+    wall = ((r > 6) & (r < 12)).expand(40, -1, -1)
+    velocity = torch.stack((-9 * x / r, -9 * y / r, 0 * r))[:, None].expand(-1, 40, -1, -1)
+    assert torch.allclose(wall_moves(wall, velocity), torch.tensor([1.5, 0.0]), atol=1e-3)
 
 
 def test_areas_count_the_pool_and_the_whole_ventricle():

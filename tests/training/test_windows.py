@@ -41,7 +41,7 @@ def test_another_epoch_or_number_draws_another_sample(sources):
 def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
     both = torch.stack((torch.zeros(64, 64), torch.ones(64, 64))).half()
     label = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    windows = Windows([Source(both + 1, 0.0, label, None, None, [0], torch.zeros(1, 2))], 48, 20)
+    windows = Windows([Source(both + 1, 0.0, label, None, None, [0], torch.zeros(1, 2), torch.zeros(1, 2))], 48, 20)
     samples = [windows[k] for k in range(20)]
     assert all(torch.equal(s["keys"], s["keys"][:1].expand(4, -1, -1)) for s in samples)
     ratios = [float(s["cycle"][4].mean() / s["cycle"][0].mean()) for s in samples]
@@ -51,8 +51,8 @@ def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
 
 def test_half_of_a_patient_s_samples_keep_the_noise_of_the_scanner():
     noise = torch.rand(20, 240, 240, generator=torch.Generator().manual_seed(0)) + 0.5
-    labels, areas = torch.zeros(20, 240, 240, dtype=torch.uint8), torch.zeros(20, 2)
-    windows = Windows([Source(noise.half(), 0.0, labels, None, None, [0], areas)], 32, 40)
+    labels, none = torch.zeros(20, 240, 240, dtype=torch.uint8), torch.zeros(20, 2)
+    windows = Windows([Source(noise.half(), 0.0, labels, None, None, [0], none, none)], 32, 40)
     likeness = []
     for k in range(40):
         picture = windows[k]["magnitude"][0]
