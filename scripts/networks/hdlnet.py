@@ -11,7 +11,6 @@ from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
 from .motion import gap_view, to_both_ends, warp
 from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
-from .velocity_assessment import VelocityAssessment
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
@@ -176,7 +175,6 @@ class HDLNet(nn.Module):
         self.cyclic = cyclic
         self.interpolation = TemporalInterpolation(widths, features)
         self.synthesis = PhaseSynthesis(widths, features, features)
-        self.assessment = VelocityAssessment()
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the three-module graph.
@@ -233,7 +231,8 @@ class HDLNet(nn.Module):
         window = heart_window(steady[:, :, 1:].sum(2))
         wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
         half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
-        moves = self.assessment.wall_motion(half_way, motions[:, 2:4].float().unflatten(0, (image.shape[0], t)))
+        moved = motions[:, 2:4].float().unflatten(0, (image.shape[0], t))
+        moves = self.synthesis.assessment.wall_motion(half_way, moved)
         # Areas are each frame's own: a mean with its neighbours would take from the height of a beat.
         probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
         areas = steady_areas(probability * window.unsqueeze(1))

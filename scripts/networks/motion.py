@@ -50,17 +50,24 @@ def double(x: Tensor) -> Tensor:
     return x / 16
 
 
-def mean7(x: Tensor) -> Tensor:
-    """Means over 7 x 7 pixels of a field with a margin of three: [B, C, X + 6, Y + 6] float64 to [B, C, X, Y]."""
-    x = x[:, :, :-6] + x[:, :, 1:-5] + x[:, :, 2:-4] + x[:, :, 3:-3] + x[:, :, 4:-2] + x[:, :, 5:-1] + x[:, :, 6:]
-    x = x[..., :-6] + x[..., 1:-5] + x[..., 2:-4] + x[..., 3:-3] + x[..., 4:-2] + x[..., 5:-1] + x[..., 6:]
-    return x / 49
+def window_mean(x: Tensor, radius: int) -> Tensor:
+    """Means over a window around each pixel; beyond the border its own value counts.
 
+    Args:
+        x: [B, C, X, Y] float64.
+        radius: pixels to each side, so the window is 2 radius + 1 wide.
 
-def mean5(x: Tensor) -> Tensor:
-    """Means over 5 x 5 pixels of a field with a margin of two: [B, C, X + 4, Y + 4] float64 to [B, C, X, Y]."""
-    x = x[:, :, :-4] + x[:, :, 1:-3] + x[:, :, 2:-2] + x[:, :, 3:-1] + x[:, :, 4:]
-    return (x[..., :-4] + x[..., 1:-3] + x[..., 2:-2] + x[..., 3:-1] + x[..., 4:]) / 25
+    Returns:
+        Like ``x``.
+    """
+    x = F.pad(x, [radius, radius, radius, radius], mode="replicate")
+    rows = x[:, :, 2 * radius :]
+    for k in range(2 * radius):
+        rows = rows + x[:, :, k : k - 2 * radius]
+    total = rows[..., 2 * radius :]
+    for k in range(2 * radius):
+        total = total + rows[..., k : k - 2 * radius]
+    return total / float((2 * radius + 1) ** 2)
 
 
 def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -83,15 +90,15 @@ def improve(motion: Tensor, first: Tensor, second: Tensor) -> Tensor:
     gx = (mean[:, :, 2:, 1:-1] - mean[:, :, :-2, 1:-1]) / 2
     gy = (mean[:, :, 1:-1, 2:] - mean[:, :, 1:-1, :-2]) / 2
     gt = b - a
-    gt = gt - mean7(F.pad(gt, [3, 3, 3, 3], mode="replicate"))
+    gt = gt - window_mean(gt, 3)
     products = torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=1)
-    xx, xy, yy, xt, yt = mean7(F.pad(products, [3, 3, 3, 3], mode="replicate")).split(1, dim=1)
+    xx, xy, yy, xt, yt = window_mean(products, 3).split(1, dim=1)
     # Without gradient there is nothing to see: the ridge pulls the step to zero there.
     ridge = 5e-3 + 0.03 * (xx + yy)
     xx, yy = xx + ridge, yy + ridge
     step = torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), dim=1) / (xx * yy - xy * xy)
     # Short steps: where there is only noise they would run away, and engines would run apart.
-    return mean5(F.pad(motion + step.clamp(-0.3, 0.3), [2, 2, 2, 2], mode="replicate"))
+    return window_mean(motion + step.clamp(-0.32, 0.32), 2)
 
 
 def image_motion(first: Tensor, second: Tensor) -> Tensor:

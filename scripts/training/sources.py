@@ -9,13 +9,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scripts.networks import HDLNet, VelocityAssessment
-from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.phantom.animate import animate
-from scripts.phantom.cine import image_cines
+from scripts.phantom.cine import PhantomCine, image_cines
 from scripts.phantom.draw import Ranges
 from scripts.phantom.scanner import add_noise
 
-from .beats import at
+from .beats import at, ways
 from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
 HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), outside=0.2)
@@ -60,15 +59,23 @@ def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = No
     sources = []
     for k in tqdm(range(count), desc="phantom", mininterval=5):
         cine = image_cines(generator, 1, (48, 54, 60)[k % 3], size, ranges=ranges)
-        sources.append(_source(cine.magnitude, cine.labels, cine.velocity, float(cine.scanner.noise)))
+        sources.append(_source(cine, cine.labels[0]))
     return sources
 
 
-def _source(magnitude: Tensor, labels: Tensor, velocity: Tensor, noise: float) -> Source:
-    frames = list(range(magnitude.shape[1]))
-    wall = labels[0] == 1
-    moves = wall_moves(wall, velocity[0])
-    return Source(magnitude[0].half(), noise, labels[0], velocity[0].half(), wall, frames, areas(labels[0]), moves)
+def _source(cine: PhantomCine, labels: Tensor) -> Source:
+    """Keeps a simulated cine of one slice; ``labels`` [T, X, Y] uint8 are what is told of it."""
+    found, velocity = cine.labels[0], cine.velocity[0]
+    return Source(
+        magnitude=cine.magnitude[0].half(),
+        noise=float(cine.scanner.noise),
+        labels=labels,
+        velocity=velocity.half(),
+        wall=found == 1,
+        labelled=list(range(len(found))),
+        areas=areas(found),
+        moves=wall_moves(found == 1, velocity),
+    )
 
 
 def areas(labels: Tensor) -> Tensor:
@@ -86,12 +93,8 @@ def wall_moves(wall: Tensor, velocity: Tensor) -> Tensor:
     Returns:
         [T, 2] float, pixels: inward and around.
     """
-    return steps_of(VelocityAssessment()(wall[None].float(), velocity[None])[0, :2].T)
-
-
-def steps_of(curves: Tensor) -> Tensor:
-    """Turns curves of a closed cycle, [T, C] in cm/s at RR = 1000 ms, into the ways from frame to frame, pixels."""
-    return (curves + curves.roll(-1, 0)) / (2 * PIXEL_CM * len(curves))
+    curves = VelocityAssessment()(wall[None].float(), velocity[None])[0, :2].T
+    return ways(curves, torch.arange(len(curves)) / len(curves), len(curves))
 
 
 @torch.no_grad()
@@ -143,11 +146,10 @@ def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) 
         outer = None if (label == NOT_POOL).any() else label > 0
         cine = animate(generator, picture, label == 2, outer, 48, size)
         # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
-        labels = cine.labels if outer is not None else torch.where(cine.labels == 2, 2, NOT_POOL).to(torch.uint8)
-        source = _source(cine.magnitude, labels, cine.velocity, float(cine.scanner.noise))
-        source.wall, source.areas = cine.labels[0] == 1, areas(cine.labels[0])
-        source.moves = wall_moves(source.wall, cine.velocity[0])
-        sources.append(source)
+        labels = cine.labels[0]
+        if outer is None:
+            labels = torch.where(labels == 2, 2, NOT_POOL).to(torch.uint8)
+        sources.append(_source(cine, labels))
     return sources
 
 

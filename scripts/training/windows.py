@@ -196,9 +196,10 @@ class Windows(Dataset):
         return sample
 
     def _beat(self, source: Source, start: int, count: int, step: float) -> Tensor:
-        """Describes the beat from ``count`` frames on."""
+        """Describes the beat, [82] float, as ``count`` frames see it, ``step`` apart from frame ``start`` on."""
         index = torch.tensor([round(start + k * step) for k in range(count + 1)])
         frames = len(source.areas)
+        # Over three cycles: the first gap may begin in the one before, the last end in the one after.
         way = torch.cat((torch.zeros(1, 2), source.moves.repeat(3, 1).cumsum(0)))
         moves = way[index + frames].diff(dim=0)
         cyclic = torch.ones(1, dtype=torch.int64)

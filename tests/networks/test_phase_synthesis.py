@@ -76,10 +76,12 @@ def test_the_mean_over_the_wall_can_be_what_the_beat_says(tau):
     wall = ((r > 10) & (r < 18))[None, None]
     logits = torch.cat((~wall, wall, torch.zeros_like(wall)), 1) * 30.0
     half = torch.zeros(1, 32, 32, 32)
+    # All that is seen is a wall that contracts by half a pixel a gap, in a heart that travels.
+    inward = torch.stack((-x / r, -y / r))[None, :, ::2, ::2] * 0.5 + 0.4
     with torch.no_grad():
         velocity, _ = synthesis.decode(
             half,
-            torch.full((1, 10, 32, 32), 0.4),
+            inward.repeat(1, 5, 1, 1),
             torch.ones(1, 1, 64, 64),
             logits,
             torch.zeros(1, 4, 32, 32),
