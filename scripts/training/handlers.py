@@ -137,11 +137,20 @@ class FreshSlices:
         count: how many to replace each epoch.
         seed: seed of the phantom.
         network: measures the ventricles as ``segmented`` does; None leaves their true size.
+        workers: processes that simulate.
     """
 
-    def __init__(self, windows: Windows, phantoms: int, count: int, seed: int, network: HDLNet | None = None) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        phantoms: int,
+        count: int,
+        seed: int,
+        network: HDLNet | None = None,
+        workers: int = 0,
+    ) -> None:
         self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
-        self.done = 0
+        self.workers, self.done = workers, 0
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer."""
@@ -156,7 +165,7 @@ class FreshSlices:
 
     def _replace(self, epoch: int) -> None:
         size = self.windows.sources[0].magnitude.shape[-1]
-        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS)
+        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS, self.workers)
         if self.network is not None:
             segmented(fresh, self.network)
         for k, source in enumerate(fresh):

@@ -1,11 +1,13 @@
 """Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from scripts.networks import HDLNet, VelocityAssessment
@@ -53,14 +55,54 @@ class Source:
         return len(self.labels) == 1
 
 
-def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None) -> list[Source]:
+class Simulated(Dataset):
+    """Simulated slices by number, each from a seed of its own: the same one, whichever process makes it.
+
+    Args:
+        make: makes the slice of a number from a source of randomness.
+        count: how many there are.
+        seed: seed of all.
+    """
+
+    def __init__(self, make: Callable[[int, torch.Generator], Source], count: int, seed: int) -> None:
+        self.make, self.count, self.seed = make, count, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Source:
+        """Makes one slice."""
+        return self.make(index, torch.Generator().manual_seed(self.seed * 1_000_003 + index))
+
+    def all(self, workers: int, what: str) -> list[Source]:
+        """Makes all slices.
+
+        Args:
+            workers: how many processes share them; 0 or 1 makes them here.
+            what: the progress bar's name.
+
+        Returns:
+            ``count`` sources.
+        """
+        # One process of one thread would be slower than this one with all of its threads.
+        loader = DataLoader(self, batch_size=None, num_workers=workers if workers > 1 else 0)
+        made = []
+        for source in tqdm(loader, desc=what, mininterval=5):
+            values = {field.name: getattr(source, field.name) for field in fields(Source)}
+            # What a worker sends lies in shared memory, of which there may be little.
+            copies = {name: value.clone() for name, value in values.items() if isinstance(value, Tensor)}
+            made.append(Source(**(values | copies)))
+        return made
+
+
+def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
     """Images ``count`` phantom slices of 48, 54 or 60 frames and ``size`` x ``size`` pixels."""
-    generator = torch.Generator().manual_seed(seed)
-    sources = []
-    for k in tqdm(range(count), desc="phantom", mininterval=5):
-        cine = image_cines(generator, 1, (48, 54, 60)[k % 3], size, ranges=ranges)
-        sources.append(_source(cine, cine.labels[0]))
-    return sources
+    return Simulated(partial(_phantom, size=size, ranges=ranges), count, seed).all(workers, "phantom")
+
+
+def _phantom(number: int, generator: torch.Generator, size: int, ranges: Ranges | None) -> Source:
+    cine = image_cines(generator, 1, (48, 54, 60)[number % 3], size, ranges=ranges)
+    return _source(cine, cine.labels[0])
 
 
 def _source(cine: PhantomCine, labels: Tensor) -> Source:
@@ -131,26 +173,27 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     return sources
 
 
-def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int) -> list[Source]:
+def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, workers: int = 0) -> list[Source]:
     """Sets ``count`` real end-diastolic pictures in motion; ``slices`` are real slices with contours."""
-    generator = torch.Generator().manual_seed(seed)
     pictures = []
     for item in slices:
         frame = max(item.labels, key=lambda f: int((item.labels[f] == 2).sum()))
         if int((item.labels[frame] == 2).sum()) >= 60:
             # Few have an epicardium that somebody drew; these come three times as often.
             pictures += [(item.frames[frame], item.labels[frame])] * (3 if (item.labels[frame] == 1).any() else 1)
-    sources = []
-    for k in tqdm(range(count if pictures else 0), desc="animated", mininterval=5):
-        picture, label = pictures[k % len(pictures)]
-        outer = None if (label == NOT_POOL).any() else label > 0
-        cine = animate(generator, picture, label == 2, outer, 48, size)
-        # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
-        labels = cine.labels[0]
-        if outer is None:
-            labels = torch.where(labels == 2, 2, NOT_POOL).to(torch.uint8)
-        sources.append(_source(cine, labels))
-    return sources
+    make = partial(_animated, pictures=pictures, size=size)
+    return Simulated(make, count if pictures else 0, seed).all(workers, "animated")
+
+
+def _animated(number: int, generator: torch.Generator, pictures: list[tuple[Tensor, Tensor]], size: int) -> Source:
+    picture, label = pictures[number % len(pictures)]
+    outer = None if (label == NOT_POOL).any() else label > 0
+    cine = animate(generator, picture, label == 2, outer, 48, size)
+    # Without a contour of the epicardium the drawn wall moves as drawn but is not where the real one is.
+    labels = cine.labels[0]
+    if outer is None:
+        labels = torch.where(labels == 2, 2, NOT_POOL).to(torch.uint8)
+    return _source(cine, labels)
 
 
 def real_sources(slices: list[RealSlice]) -> list[Source]:
@@ -183,6 +226,7 @@ def training_sources(
     size: int,
     held_out: Sequence[str] = HELD_OUT,
     complete: Callable[[list[Source]], list[Source]] | None = None,
+    workers: int = 0,
 ) -> list[Source]:
     """Gathers what the shipped weights are trained on.
 
@@ -194,16 +238,17 @@ def training_sources(
         size: pixels along each side of the sources.
         held_out: patients, by original id, that are left out.
         complete: fills in labels of real cine and still pictures that nobody drew, such as ``students.taught``.
+        workers: processes that simulate.
 
     Returns:
         Sources; real cine and still pictures are repeated so that they make up about 40 % of the samples.
     """
-    sources = phantom_sources(phantoms, seed, size, HEARTS)
+    sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
     if root is None:
         return sources
     cines = [s for s in load_cines(Path(root)) if s.patient not in held_out]
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
-    sources += animated_sources(cines + pairs, animated, seed + 1, size)
+    sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
     moving, still = real_sources(cines), real_sources(pairs)
     drawn = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
     if complete is not None:

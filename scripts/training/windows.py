@@ -17,6 +17,9 @@ from scripts.phantom.scanner import add_noise
 from .sources import Source
 from .sunnybrook import NOT_POOL, UNKNOWN
 
+GAP_SLOPES = slopes(torch.eye(2 * SLOPE_REACH + 2)[None, :, None], torch.zeros(1, dtype=torch.int64))[SLOPE_REACH, :, 0]
+"""What each frame of a row gives to the slopes at both ends of the gap in its middle, [2, frames of the row]."""
+
 
 def turn_vectors(field: Tensor, turns: int) -> Tensor:
     """Turns a field of vectors with its picture, as ``torch.rot90`` turns a picture.
@@ -144,7 +147,9 @@ class Windows(Dataset):
         frames = source.magnitude.shape[0]
         keys, targets = index["keys"], index["targets"]
         wanted = [k % frames for part in index.values() for k in part]
-        images = source.magnitude[wanted].float()
+        # A frame that is wanted twice is one acquisition; of a picture that stands still every frame is another.
+        acquired = wanted if source.still else list(dict.fromkeys(wanted))
+        images = source.magnitude[acquired].float()
         labels = source.labels[[t % len(source.labels) for t in targets]]
         count = len(targets)
         wall = torch.zeros((count, self.size, self.size), dtype=torch.bool)
@@ -165,9 +170,9 @@ class Windows(Dataset):
         noisy = images
         if source.noise > 0:
             noisy = add_noise(images, torch.tensor(source.noise), self.generator)
-            if not source.still:
-                # A frame that is wanted twice is one acquisition.
-                noisy = noisy[[wanted.index(k) for k in wanted]]
+        if not source.still:
+            row = [acquired.index(k) for k in wanted]
+            images, noisy = images[row], noisy[row]
         sizes = [len(part) for part in index.values()]
         seen = dict(zip(index, noisy.split(sizes), strict=True))
         coarse = F.avg_pool2d(seen["cycle"][None], 8)[0]
@@ -178,8 +183,7 @@ class Windows(Dataset):
         scale = seen["keys"].square().mean().sqrt().clamp_min(1e-3) * math.exp(0.3 * float(self._normal()))
         sample = {
             "keys": seen["keys"] / scale,
-            # Of a row of frames that ends, the gap in its middle.
-            "slopes": slopes(seen["row"][None], torch.zeros(1, dtype=torch.int64))[SLOPE_REACH] / scale,
+            "slopes": torch.einsum("sk,kxy->sxy", GAP_SLOPES, seen["row"]) / scale,
             "cycle": coarse / scale,
             "magnitude": images[4 : 4 + count] / scale,
             "gap": torch.tensor(gap),

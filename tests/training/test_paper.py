@@ -93,7 +93,7 @@ def test_the_configs_train_stop_in_time_and_export(root, tmp_path):
     """As ``make paper`` does, each in a process of its own: what a config forgets to import is missed."""
     small = {
         "widths": list(WIDTHS), "max_epochs": 2, "epoch_length": 2, "batch_size": 2, "size": 48, "phantoms": 2,
-        "animated": 0, "dataset_dir": "", "real_dir": "None", "train#dataloader#num_workers": 0,
+        "animated": 0, "dataset_dir": "", "real_dir": "None", "workers": 0,
         "fresh": 1, "validate#sources": "$sources.phantom_sources(1, 3, @size + 16)", "limit_seconds": 60,
     }  # fmt: skip
 

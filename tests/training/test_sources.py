@@ -47,6 +47,15 @@ def test_the_error_of_every_sixth_frame_is_carried_to_those_between(source):
     assert torch.allclose(error, error[:, :1].expand(-1, 6, -1), atol=1e-5)
 
 
+def test_a_slice_is_the_same_whichever_process_makes_it():
+    here, elsewhere = phantom_sources(3, 11, 48), phantom_sources(3, 11, 48, workers=2)
+    assert len({s.magnitude.shape[0] for s in here}) == 3  # 48, 54 and 60 frames
+    for a, b in zip(here, elsewhere, strict=True):
+        assert torch.equal(a.magnitude, b.magnitude)
+        assert torch.equal(a.moves, b.moves)
+        assert not b.magnitude.is_shared()
+
+
 def test_a_patient_is_measured_in_every_frame():
     (source,) = real_sources([RealSlice("p", 0, torch.rand(20, 32, 32) + 1, cyclic=True)])
     truth = torch.arange(1.0, 41.0).view(20, 2)
