@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as distributed
 from ignite.engine import Engine, Events
+from ignite.handlers import TimeLimit
 from ignite.metrics import Average
 from monai.engines import IterationEvents
 from torch import Tensor, nn
@@ -47,18 +48,29 @@ def start_from(network: nn.Module, weights: str | Sequence[str]) -> nn.Module:
 class CosineSchedule:
     """Learning rate of an epoch, as a share of the optimizer's: one epoch of warm-up, then half a cosine.
 
+    Attached to a trainer that is limited in time, it also ends the run when that is over.
+
     Args:
         epochs: number of epochs.
-        seconds: where the run is also limited in time, how long it may take; 0 is as long as the epochs do.
+        seconds: how long the run may take, without what is made ready before it; 0 is as long as the epochs do.
     """
 
-    def __init__(self, epochs: int, seconds: float = 0) -> None:
+    def __init__(self, epochs: int, seconds: int = 0) -> None:
         self.epochs, self.seconds, self.started = epochs, seconds, 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Hooks onto a trainer."""
+        if self.seconds:
+            engine.add_event_handler(Events.STARTED, self.start)
+
+    def start(self, engine: Engine) -> None:
+        """Starts the clock."""
+        self.started = time.monotonic()
+        engine.add_event_handler(Events.ITERATION_COMPLETED, TimeLimit(self.seconds))
 
     def __call__(self, epoch: int) -> float:
         """Share of the full learning rate, 0.01 to 1."""
         if epoch == 0:
-            self.started = time.monotonic()
             return 0.3
         done = epoch / self.epochs
         if self.seconds:

@@ -1,10 +1,12 @@
 """What hangs onto the engines, and where weights start from."""
 
+import time
+
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from scripts.networks import HDLNet
-from scripts.training.handlers import FreshSlices, start_from
+from scripts.training.handlers import CosineSchedule, FreshSlices, start_from
 from scripts.training.sources import phantom_sources
 from scripts.training.windows import Windows
 
@@ -62,3 +64,25 @@ def test_a_network_that_starts_from_nothing_keeps_its_random_start():
     network = torch.nn.Linear(2, 1)
     weight = network.weight.clone()
     assert torch.equal(start_from(network, "").weight, weight)
+
+
+def test_a_run_limited_in_time_ends_then_with_a_small_learning_rate():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = CosineSchedule(10**6, seconds=1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+    time.sleep(0.6)  # what a run makes ready before it starts does not count
+    rates = []
+
+    def step(engine, batch):
+        time.sleep(0.01)
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    trainer = Engine(step)
+    schedule.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: scheduler.step())
+    trainer.run(range(5), max_epochs=1000)
+    assert trainer.should_terminate
+    assert rates[0] == 0.3
+    assert max(rates) > 0.5
+    assert rates == sorted(rates[:5]) + sorted(rates[5:], reverse=True)
+    assert rates[-1] < 0.05
