@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fire
@@ -34,6 +35,12 @@ COMMANDS = {
     "export": ("scripts.export", "export", "model.pt -> model.ts and model.onnx, compared"),
     "package": ("scripts.package", "package", "zip the bundle"),
 }
+
+TEXTS = (str, str | Path, str | None)
+"""Annotations of parameters that stay as they were typed."""
+
+NUMBERS = {int: (int,), float | None: (int, float)}
+"""Annotations of parameters that are numbers: what they may be."""
 
 USAGE = "Usage: python -m scripts COMMAND ...\n\n{}\n\n{}"
 
@@ -95,13 +102,20 @@ def call(function: Callable[..., Any], name: str, arguments: list[str]) -> Any:
     def note(*args: Any, **kwargs: Any) -> None:
         calls.append((args, kwargs))
 
-    parameters = inspect.signature(function).parameters.values()
-    texts = {parameter.name: str for parameter in parameters if parameter.annotation in (str, "str", "str | Path")}
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    texts = {parameter.name: str for parameter in parameters if parameter.annotation in TEXTS}
     os.environ.setdefault("PAGER", "cat")  # help is a page, not a program
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         note = decorators.SetParseFn(str)(note)  # the names of SetParseFns do not reach *arguments
     fire.Fire(decorators.SetParseFns(**texts)(note), command=arguments, name=name)
     ((args, kwargs),) = calls
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    for parameter in parameters:
+        value, kinds = given.get(parameter.name), NUMBERS.get(parameter.annotation, ())
+        if value is not None and kinds and type(value) not in kinds:
+            expected = "a number" if float in kinds else "a whole number"
+            print(f"ERROR: --{parameter.name}: found {value!r}, expected {expected}", file=sys.stderr)
+            raise SystemExit(2)
     return function(*args, **kwargs)
 
 

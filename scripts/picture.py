@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from .assessment.maps import MYOCARDIUM
+from .assessment.maps import MYOCARDIUM, VELOCITIES
+from .cine.nifti import load_nifti
 from .cine.study import APEX_TO_BASE, CineError
 from .report.overview import overview
 
@@ -24,17 +24,20 @@ def picture(result: str, out: str = "") -> str:
         What was written, in words.
 
     Raises:
-        CineError: if an output is missing.
+        CineError: if an output is missing or damaged.
     """
-    files = {key: Path(f"{result}_{key}.nii.gz") for key in ("cine", "label", "velocity_x", "velocity_y", "velocity_z")}
+    files = {key: Path(f"{result}_{key}.nii.gz") for key in ("cine", "label", *VELOCITIES)}
     for path in files.values():
         if not path.is_file():
             raise CineError(f"{path}: no such file; expected what inference writes")
-    image = nibabel.load(files["cine"])
-    label, *rest = (as_stack(files[key]) for key in ("label", "cine", "velocity_x", "velocity_y", "velocity_z"))
+    _, affine, header = load_nifti(files["cine"])
+    label, *rest = (as_stack(files[key]) for key in ("label", "cine", *VELOCITIES))
+    for key, stack in zip(("cine", *VELOCITIES), rest, strict=True):
+        if stack.shape != label.shape:
+            raise CineError(f"{files[key]}: found shape {stack.shape}, expected {label.shape} as in {files['label']}")
     z = int((label == MYOCARDIUM).sum((0, 1, 3)).argmax())
     cine, *velocity = (stack[:, :, z] for stack in rest)
-    if np.cross(*image.affine[:3, :2].T) @ APEX_TO_BASE < 0:  # stored as seen from the base: turn it over
+    if np.cross(*affine[:3, :2].T) @ APEX_TO_BASE < 0:  # stored as seen from the base: turn it over
         cine, *velocity, label = (pixels[::-1] for pixels in (cine, *velocity, label))
         velocity[0] = -velocity[0]
     target = overview(
@@ -42,8 +45,8 @@ def picture(result: str, out: str = "") -> str:
         cine,
         label[:, :, z],
         np.stack(velocity),
-        image.header.get_zooms()[:2],
-        1000 * float(image.header["pixdim"][4]),
+        header.get_zooms()[:2],
+        1000 * float(header["pixdim"][4]),
         f"{Path(result).name}, slice {z + 1} of {label.shape[2]}",
     )
     return f"{target}: picture of the result. Not for diagnosis."
@@ -51,5 +54,5 @@ def picture(result: str, out: str = "") -> str:
 
 def as_stack(path: Path) -> NDArray:
     """Pixels (X, Y, Z, T) of a file that holds (X, Y, Z, T), or (X, Y, T) of one slice."""
-    pixels = np.asanyarray(nibabel.load(path).dataobj)
+    pixels, *_ = load_nifti(path)
     return pixels if pixels.ndim == 4 else pixels[:, :, None]

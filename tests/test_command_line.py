@@ -15,7 +15,7 @@ class WordsError(ValueError):
 WordsError.__module__ = "scripts.somewhere"
 
 
-def work(source: str, out: str = "there", number: int = 1) -> str:
+def work(source: str, out: str = "there", number: int = 1, by: str | None = None, at: float | None = None) -> str:
     """Does some work."""
     if source == "bad":
         raise WordsError("bad: not good")
@@ -23,7 +23,7 @@ def work(source: str, out: str = "there", number: int = 1) -> str:
         raise FileNotFoundError("missing: no such file")
     if source == "bug":
         raise ValueError("a bug")
-    work.calls.append((source, out, number))
+    work.calls.append((source, out, number) if by is None else (source, by, at))
     return f"wrote {out}"
 
 
@@ -51,7 +51,23 @@ def test_a_folder_may_have_any_name(name: str) -> None:
     assert work.calls == [(name, name, 1)]
 
 
-@pytest.mark.parametrize("arguments", [["in", "--unknown", "3"], ["in", "out", "1", "one too many"], []])
+def test_an_optional_text_stays_text_and_an_optional_number_becomes_one() -> None:
+    assert command_line.main(["work", "in", "--by", "101", "--at", "2.5"]) == 0
+    assert work.calls == [("in", "101", 2.5)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["in", "--unknown", "3"],
+        ["in", "out", "1", "2", "3", "one too many"],
+        [],
+        ["in", "--number", "x"],
+        ["in", "--number", "1.5"],
+        ["in", "--number", "True"],
+        ["in", "--at", "soon"],
+    ],
+)
 def test_arguments_that_do_not_fit_end_with_2_before_any_work(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

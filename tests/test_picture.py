@@ -50,3 +50,16 @@ def test_shows_the_slice_with_most_myocardium_seen_from_the_apex(
 def test_a_missing_output_is_named(tmp_path: Path) -> None:
     with pytest.raises(CineError, match=r"a_cine\.nii\.gz"):
         picture.picture(str(tmp_path / "a"))
+
+
+def test_a_damaged_output_and_one_of_another_shape_are_named(tmp_path: Path) -> None:
+    write_result(tmp_path / "a", mirrored=False)
+    path = tmp_path / "a_velocity_y.nii.gz"
+    write(path, beating_disc((40, 36, 2, 4)), 0.05, affine=frame((1.5, 2, 8), False))
+    with pytest.raises(CineError, match=r"a_velocity_y.*\(40, 36, 2, 4\), expected \(40, 36, 3, 4\)"):
+        picture.picture(str(tmp_path / "a"))
+    content = bytearray(path.read_bytes())
+    content[200:400] = b"0" * 200  # the gzip stream goes on, but says nothing
+    path.write_bytes(content)
+    with pytest.raises(CineError, match=r"a_velocity_y.*damaged"):
+        picture.picture(str(tmp_path / "a"))

@@ -9,12 +9,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from scripts.cine.folder import MANIFEST
 from scripts.cine.manifest import read_manifest
-from scripts.cine.nifti import SUFFIXES
+from scripts.cine.nifti import SUFFIXES, UNREADABLE
 from scripts.cine.study import CineError, base_first, require_rr, seen_from_apex
 
 from .review import with_reviewed
@@ -115,7 +114,7 @@ def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
     manifest = _manifest(root, name)
     stated = manifest.get("velocity", {})
     pred = _file(root, f"{name}_pred", optional=True)
-    keys = nib.load(pred).shape[-1] if pred else frames
+    keys = _image(pred, cine.shape[:3])[0].shape[3] if pred else frames
     if frames % keys:
         raise CineError(f"{pred}: found {keys} frames, expected a divisor of the {frames} frames of {files['cine']}")
     acquired = np.arange(frames) % (frames // keys) == 0
@@ -210,7 +209,7 @@ def _image(path: Path, shape: tuple[int, ...] = (), affine: NDArray | None = Non
     try:
         image = nib.load(path)
         pixels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except UNREADABLE as error:
         raise CineError(
             f"{path}: cannot be read as NIfTI; the file is missing, truncated or damaged ({error})"
         ) from error

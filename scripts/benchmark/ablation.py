@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ class Budget:
         animated: real pictures set in motion.
         data: folder ``sunnybrook``.
         size: pixels along each side of a sample.
-        weights: state dictionary that the second stage takes the first module from.
+        weights: state dictionary that the synthesis takes interpolation and beat from.
         samples: held-out samples of each kind that it is judged on.
     """
 
@@ -181,10 +182,11 @@ def ablate(
     animated: int = 60,
     model: str = "bundle/models/model.pt",
 ) -> str:
-    """Trains both stages from nothing, briefly, each time without one of their parts, and compares.
+    """Trains both stages briefly, each time without one of their parts, and compares.
 
-    The first stage is judged by the frames and labels it makes, the second one, over the first module of the shipped
-    weights, by its velocities: on held-out phantom seeds, held-out patients and single pictures of such.
+    The interpolation starts from nothing and is judged by the frames and labels it makes; the synthesis starts over the
+    interpolation and the beat of the shipped weights and is judged by its velocities: on held-out phantom seeds,
+    held-out patients and single pictures of such.
 
     Args:
         out: folder to write ablation.json and ablation.md to.
@@ -192,7 +194,7 @@ def ablate(
         steps: optimizer steps of every training.
         phantoms: phantom slices to train on.
         animated: real pictures set in motion to train on.
-        model: weights whose first module the second stage stands on.
+        model: weights whose interpolation and beat the synthesis stands on.
 
     Returns:
         One line that says what was written where.
@@ -205,13 +207,17 @@ def ablate(
             raise CineError(f"{name}: found {value}, expected at least {least}")
     if not Path(data, "cine").is_dir() or not Path(model).is_file():
         raise CineError(f"data, model: found no folder {data}/cine or no file {model}, expected both")
+    try:
+        torch.load(model, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise CineError(f"{model}: found no weights, expected a state dictionary such as models/model.pt") from error
     budget = Budget(steps, phantoms, animated, data, weights=model)
-    result = {
-        "about": {"steps": steps, "phantoms": phantoms, "animated": animated, "data": data, "size": budget.size},
-        "interpolation": run_stage("interpolation", INTERPOLATION, budget),
-        "synthesis": run_stage("synthesis", SYNTHESIS, budget),
-    }
     with whole_folder(out, model, RESULT) as folder:
+        result = {
+            "about": {"steps": steps, "phantoms": phantoms, "animated": animated, "data": data, "size": budget.size},
+            "interpolation": run_stage("interpolation", INTERPOLATION, budget),
+            "synthesis": run_stage("synthesis", SYNTHESIS, budget),
+        }
         (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (folder / "ablation.md").write_text(page(result), encoding="utf-8")
     return f"Wrote {RESULT} and ablation.md to {out}"

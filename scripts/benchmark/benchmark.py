@@ -125,8 +125,8 @@ def benchmark(
     files = {OURS: model, PUBLISHED: published}
     networks = [Network.load(name, files[name]) for name in (PUBLISHED, OURS) if name in chosen]
     sources = [name.strip() for name in data.split(",") if name.strip()]
-    result = run_benchmark(settings, networks, sources, tuple(p.strip() for p in patients.split(",") if p.strip()))
     with whole_folder(out, model, RESULT) as folder:
+        result = run_benchmark(settings, networks, sources, tuple(p.strip() for p in patients.split(",") if p.strip()))
         write_result(result, folder)
     missed = sum(not bar["met"] for bar in result["bars"])
     return f"Wrote {RESULT}, benchmark.md and figures to {out}; {missed} of {len(result['bars'])} bars missed"
@@ -144,7 +144,7 @@ def _absent(peers: Sequence[str]) -> list[str]:
 def _names(argument: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
     if text == "all":
         return tuple(known)
-    names = tuple(name.strip() for name in str(text).strip("()").split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise CineError(
@@ -168,13 +168,14 @@ def run_benchmark(
         What ``benchmark.json`` holds.
     """
     result: dict[str, Any] = {"about": _about(settings, networks, sources)}
+    cases = {source: patient_cases(source, patients) for source in sources if source != "phantom"}
     data: dict[str, Any] = {}
     for source in sources:
         tallies = Tallies()
         if source == "phantom":
             _phantoms(settings, networks, tallies)
         else:
-            for case in tqdm(patient_cases(source, patients), desc=Path(source).name):
+            for case in tqdm(cases[source], desc=Path(source).name):
                 _patient(settings, networks, tallies, case)
         data[source] = _tables(tallies, real=source != "phantom")
     result["data"] = data

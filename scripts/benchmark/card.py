@@ -64,7 +64,8 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     for path in (source, page, metadata, *study):
         if not path.is_file():
             raise CineError(f"{path}: no such file; expected what benchmark (and ablate) wrote, and a bundle")
-    found, text = json.loads(source.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    found = _result(source, ("about", "data", "bars"))
     figures = section(found)
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
@@ -72,7 +73,7 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     if not study and "### Ablation" in old:
         figures += "\n\n" + old[old.index("### Ablation") :].strip()
     for path in study:
-        ablated = json.loads(path.read_text(encoding="utf-8"))
+        ablated = _result(path, ("about", "interpolation", "synthesis"))
         figures += f"\n\n### Ablation\n\nFrom `python -m scripts ablate OUT --steps {ablated['about']['steps']}`. "
         figures += describe(ablated).rstrip()
     page.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
@@ -80,6 +81,17 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     about["eval_metrics"] = metrics(found)
     metadata.write_text(json.dumps(about, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
     return f"Wrote the figures of {source} into {page} and {metadata}"
+
+
+def _result(path: Path, parts: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise CineError(f"{path}: found no JSON ({error}), expected what benchmark or ablate wrote") from error
+    missing = [part for part in parts if part not in found]
+    if missing:
+        raise CineError(f"{path}: found no {', '.join(missing)}, expected what benchmark or ablate wrote")
+    return found
 
 
 def section(result: dict[str, Any]) -> str:

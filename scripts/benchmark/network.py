@@ -43,11 +43,14 @@ class Network:
 
     @classmethod
     def load(cls, name: str, path: str | Path) -> Network:
-        """Loads a TorchScript file; CineError says if there is none."""
+        """Loads a TorchScript file; CineError says if it is none."""
         path = Path(path)
         if not path.is_file():
             raise CineError(f"{name}: found no file {path}, expected a TorchScript model; --peers can leave it out")
-        return cls(name, path, torch.jit.load(str(path), map_location="cpu").eval())
+        try:
+            return cls(name, path, torch.jit.load(str(path), map_location="cpu").eval())
+        except RuntimeError as error:
+            raise CineError(f"{path}: found no TorchScript model, expected one such as models/model.ts") from error
 
     def __call__(self, frames: Tensor, factor: int, cyclic: bool = True) -> Tensor:
         """Eight blocks [8, T * F, X, Y] from acquired frames [T, X, Y]."""

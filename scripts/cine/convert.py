@@ -67,7 +67,6 @@ def convert(source: str, out: str, series: str | int | None = None, rr_ms: float
     Raises:
         CineError: If the source is no cine that can be used.
     """
-    source, out = str(source), str(out)  # fire turns a folder called 101 into a number
     with whole_folder(out, source) as work:
         study = read_study(source, series, rr_ms)
         image = write_study(study, work, study_name(source, out))

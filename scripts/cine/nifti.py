@@ -16,6 +16,8 @@ from .phase import FULL_SCALE
 from .study import RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
 
 SUFFIXES = (".nii.gz", ".nii")
+UNREADABLE = (OSError, EOFError, ValueError, zlib.error, ImageFileError)
+"""What nibabel raises where a file is missing, truncated or damaged."""
 _MILLISECONDS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
 
 
@@ -163,7 +165,7 @@ def load_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray, nib.Nifti1Head
         data = np.asanyarray(image.dataobj)
     except CineError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
+    except UNREADABLE as error:
         raise CineError(f"{path}: cannot be read as NIfTI; the file is truncated or damaged ({error})") from error
     if data.dtype.fields or np.iscomplexobj(data):
         raise CineError(f"{path}: found {data.dtype} pixels, expected one magnitude value a pixel")

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -69,7 +70,7 @@ def canonical(path: str, cine: nib.Nifti1Image, ids: dict[str, int], label_info:
     try:
         label = nib.load(path)
         found = np.asanyarray(label.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         refuse(f"the label cannot be read as NIfTI ({error}); in 3D Slicer, set the file extension to .nii.gz")
     if found.shape != cine.shape:
         refuse(f"the label has the shape {found.shape}, expected that of its image, {cine.shape}")

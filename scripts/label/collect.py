@@ -11,12 +11,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..cine.folder import MANIFEST, whole_folder
-from ..cine.nifti import read_study_folder, write_nifti
+from ..cine.nifti import UNREADABLE, read_study_folder, write_nifti
 from ..cine.study import CineError
 from .folder import cine_folder, image_id, prepared, slice_count
 
@@ -123,7 +122,7 @@ def _read(review: Review, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """
     try:
         labels = np.asanyarray(nib.load(review.file).dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except UNREADABLE as error:
         raise CineError(f"{review.file}: cannot be read as NIfTI ({error})") from error
     if labels.shape != shape:
         raise CineError(f"{review.file}: found shape {labels.shape}, expected that of its slice, {shape}")

@@ -13,7 +13,7 @@ from ..cine.convert import read_study, study_name, summary
 from ..cine.folder import MANIFEST
 from ..cine.manifest import read_manifest
 from ..cine.nifti import is_nifti, write_slice, write_study
-from ..cine.study import CineError, Study
+from ..cine.study import CineError, Study, require_rr
 from .folder import cine_folder, image_id, study_names
 
 
@@ -48,7 +48,7 @@ def prepare(*paths: str, series: str | None = None, rr_ms: str | None = None) ->
     try:
         done: dict[str, Study] = {}
         for source in tqdm(sources, desc="Preparing", unit="study", disable=None):
-            study = read_study(source, series, None if rr_ms is None else float(rr_ms))
+            study = read_study(source, series, None if rr_ms is None else require_rr(rr_ms))
             _refuse_twice(study, source, (studies, work))
             name = _name(source, {*study_names(studies), *done})
             _write(study, name, work)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as distributed
 from ignite.engine import Engine, Events
@@ -59,7 +60,13 @@ class CosineSchedule:
         self.epochs, self.seconds, self.started = epochs, seconds, 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Hooks onto a trainer."""
+        """Hooks onto a trainer.
+
+        Raises:
+            ValueError: if time is limited and several processes train: each would end by a clock of its own.
+        """
+        if self.seconds and idist.get_world_size() > 1:
+            raise ValueError(f"limit_seconds: found {self.seconds}, expected 0 where several processes train")
         if self.seconds:
             engine.add_event_handler(Events.STARTED, self.start)
 

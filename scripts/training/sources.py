@@ -241,7 +241,7 @@ def training_sources(
         workers: processes that simulate.
 
     Returns:
-        Sources; real cine and still pictures are repeated so that they make up about 40 % of the samples.
+        Sources; real cine and still pictures are repeated so that they make up about half of the samples.
     """
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
     if root is None:

@@ -94,11 +94,21 @@ def test_what_inference_was_given_is_not_what_it_wrote(tmp_path):
     assert load_maps(tmp_path / "out").name == "pat_cine"
 
 
+def overwrite(path):
+    """Spoils the middle of a compressed file: its length stays."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = b"0" * 40
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda f: (f / "case_label.nii.gz").unlink(), "case_label.nii.gz: no such file"),
         (lambda f: (f / "case_velocity_z.nii.gz").write_bytes(b"no"), "cannot be read as NIfTI"),
+        (lambda f: (f / "case_pred.nii.gz").write_bytes(b"no"), "case_pred.nii.gz: cannot be read as NIfTI"),
+        (lambda f: overwrite(f / "case_velocity_x.nii.gz"), "case_velocity_x.nii.gz: cannot be read as NIfTI"),
         (lambda f: write_nifti(f / "case_velocity_y.nii.gz", np.zeros((10, 12, 3, 5)), AFFINE, 1.0), "found shape"),
         (lambda f: write_nifti(f / "case_label.nii.gz", np.full(SHAPE, 7, np.uint8), AFFINE, 1.0), "found values"),
         (lambda f: write_nifti(f / "case_label.nii.gz", np.ones(SHAPE, np.uint8), np.eye(4), 1.0), "lies elsewhere"),

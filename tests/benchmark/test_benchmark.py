@@ -150,6 +150,8 @@ def test_a_table_leaves_out_what_a_row_lacks():
         (["--parts", "sleep"], "parts: found sleep"),
         (["--slices", "0"], "slices: found 0"),
         (["--model", "nowhere.ts"], "nowhere.ts"),
+        (["--model", "bundle/models/model.pt"], "model.pt: found no TorchScript model"),
+        (["--data", "phantom,nowhere"], "nowhere"),
     ],
 )
 def test_wrong_words_are_told_in_words(flags, words, tmp_path, capsys):

@@ -85,6 +85,15 @@ def test_a_missing_benchmark_is_named(bundle):
         card(str(bundle / "elsewhere"), str(bundle))
 
 
+@pytest.mark.parametrize(("text", "words"), [("{", "no JSON"), ('{"interpolation": []}', "no about, data, bars")])
+def test_what_is_no_benchmark_is_refused_in_words(bundle, text, words):
+    (bundle / "other.json").write_text(text)
+    before = (bundle / "docs/README.md").read_text()
+    with pytest.raises(CineError, match=words):
+        card(str(bundle / "other.json"), str(bundle))
+    assert (bundle / "docs/README.md").read_text() == before
+
+
 def test_patients_have_no_noise_free_truth(bundle):
     seen = {"peer": "hdlnet", "slices_with_ventricle": 3}
     frames = [seen | {"gap": gap, "psnr_ventricle_db": 30.0 + gap} for gap in (4, 6)]
