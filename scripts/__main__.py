@@ -83,7 +83,7 @@ def call(function: Callable[..., Any], name: str, arguments: list[str]) -> Any:
     """Calls a function with arguments from the command line.
 
     Fire alone would run the function first and complain about an unknown flag afterwards, and it would turn a folder
-    called 101 into a number. So it only parses here, and text stays text.
+    called 101 into a number and take any word for one. So it only parses here; text stays text, a number must be one.
 
     Args:
         function: function to call; its docstring is the help text.
@@ -102,14 +102,15 @@ def call(function: Callable[..., Any], name: str, arguments: list[str]) -> Any:
     def note(*args: Any, **kwargs: Any) -> None:
         calls.append((args, kwargs))
 
-    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    signature = inspect.signature(function, eval_str=True)
+    parameters = signature.parameters.values()
     texts = {parameter.name: str for parameter in parameters if parameter.annotation in TEXTS}
     os.environ.setdefault("PAGER", "cat")  # help is a page, not a program
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         note = decorators.SetParseFn(str)(note)  # the names of SetParseFns do not reach *arguments
     fire.Fire(decorators.SetParseFns(**texts)(note), command=arguments, name=name)
     ((args, kwargs),) = calls
-    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    given = signature.bind(*args, **kwargs).arguments
     for parameter in parameters:
         value, kinds = given.get(parameter.name), NUMBERS.get(parameter.annotation, ())
         if value is not None and kinds and type(value) not in kinds:

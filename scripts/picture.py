@@ -30,13 +30,15 @@ def picture(result: str, out: str = "") -> str:
     for path in files.values():
         if not path.is_file():
             raise CineError(f"{path}: no such file; expected what inference writes")
-    _, affine, header = load_nifti(files["cine"])
-    label, *rest = (as_stack(files[key]) for key in ("label", "cine", *VELOCITIES))
-    for key, stack in zip(("cine", *VELOCITIES), rest, strict=True):
+    read = {key: load_nifti(path) for key, path in files.items()}
+    _, affine, header = read["cine"]
+    stacks = {key: as_stack(pixels) for key, (pixels, *_) in read.items()}
+    label = stacks.pop("label")
+    for key, stack in stacks.items():
         if stack.shape != label.shape:
             raise CineError(f"{files[key]}: found shape {stack.shape}, expected {label.shape} as in {files['label']}")
     z = int((label == MYOCARDIUM).sum((0, 1, 3)).argmax())
-    cine, *velocity = (stack[:, :, z] for stack in rest)
+    cine, *velocity = (stack[:, :, z] for stack in stacks.values())
     if np.cross(*affine[:3, :2].T) @ APEX_TO_BASE < 0:  # stored as seen from the base: turn it over
         cine, *velocity, label = (pixels[::-1] for pixels in (cine, *velocity, label))
         velocity[0] = -velocity[0]
@@ -52,7 +54,6 @@ def picture(result: str, out: str = "") -> str:
     return f"{target}: picture of the result. Not for diagnosis."
 
 
-def as_stack(path: Path) -> NDArray:
-    """Pixels (X, Y, Z, T) of a file that holds (X, Y, Z, T), or (X, Y, T) of one slice."""
-    pixels, *_ = load_nifti(path)
+def as_stack(pixels: NDArray) -> NDArray:
+    """Pixels (X, Y, Z, T) of a stack, or of one slice (X, Y, T)."""
     return pixels if pixels.ndim == 4 else pixels[:, :, None]

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Sequence
 
-import ignite.distributed as idist
 import torch
 import torch.distributed as distributed
 from ignite.engine import Engine, Events
@@ -65,7 +64,7 @@ class CosineSchedule:
         Raises:
             ValueError: if time is limited and several processes train: each would end by a clock of its own.
         """
-        if self.seconds and idist.get_world_size() > 1:
+        if self.seconds and distributed.is_initialized():
             raise ValueError(f"limit_seconds: found {self.seconds}, expected 0 where several processes train")
         if self.seconds:
             engine.add_event_handler(Events.STARTED, self.start)

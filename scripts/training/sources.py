@@ -1,7 +1,7 @@
 """Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -88,15 +88,25 @@ class Simulated(Dataset):
         loader = DataLoader(self, batch_size=None, num_workers=workers if workers > 1 else 0)
         made = []
         for source in tqdm(loader, desc=what, mininterval=5):
-            values = {field.name: getattr(source, field.name) for field in fields(Source)}
             # What a worker sends lies in shared memory, of which there may be little.
-            copies = {name: value.clone() for name, value in values.items() if isinstance(value, Tensor)}
-            made.append(Source(**(values | copies)))
+            sent = {k: v.clone() for k, v in vars(source).items() if isinstance(v, Tensor) and v.is_shared()}
+            made.append(replace(source, **sent))
         return made
 
 
 def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
-    """Images ``count`` phantom slices of 48, 54 or 60 frames and ``size`` x ``size`` pixels."""
+    """Images phantom slices of 48, 54 or 60 frames.
+
+    Args:
+        count: how many.
+        seed: seed of the phantom.
+        size: pixels along each side.
+        ranges: what the hearts are drawn from; None is what a clinic sees.
+        workers: processes that share the slices, as in ``Simulated.all``.
+
+    Returns:
+        ``count`` sources.
+    """
     return Simulated(partial(_phantom, size=size, ranges=ranges), count, seed).all(workers, "phantom")
 
 
@@ -174,7 +184,18 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
 
 
 def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, workers: int = 0) -> list[Source]:
-    """Sets ``count`` real end-diastolic pictures in motion; ``slices`` are real slices with contours."""
+    """Sets real end-diastolic pictures in motion.
+
+    Args:
+        slices: real slices with contours.
+        count: how many to make; each picture serves in turn.
+        seed: seed of their motion.
+        size: pixels along each side.
+        workers: processes that share them, as in ``Simulated.all``.
+
+    Returns:
+        ``count`` sources, or none if no slice shows a ventricle.
+    """
     pictures = []
     for item in slices:
         frame = max(item.labels, key=lambda f: int((item.labels[f] == 2).sum()))

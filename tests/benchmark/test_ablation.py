@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scripts.benchmark import ablation
+from scripts.cine.study import CineError
 from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view
 
@@ -41,6 +42,13 @@ def test_without_the_wall_s_motion_sizes_are_left():
     cyclic = torch.ones(1, dtype=torch.int64)
     told = describe_beat(areas, areas / 400, cyclic)[0]
     assert torch.equal(ablation.no_moves({"beat": told})["beat"], describe_beat(areas, 0 * areas, cyclic)[0])
+
+
+def test_a_file_without_weights_is_refused_before_any_work(root, tmp_path):
+    (tmp_path / "data" / "cine").mkdir(parents=True)
+    with pytest.raises(CineError, match=r"model\.ts: found no weights"):
+        ablation.ablate(str(tmp_path / "out"), str(tmp_path / "data"), model=str(root / "bundle/models/model.ts"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

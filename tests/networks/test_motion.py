@@ -18,9 +18,23 @@ from scripts.networks.motion import (
     spline_frames,
     spline_velocity,
     warp,
+    window_mean,
 )
 
 from .pictures import centre, texture
+
+
+def test_a_bright_pixel_is_spread_over_its_window():
+    x = torch.zeros(1, 1, 12, 14, dtype=torch.float64)
+    x[0, 0, 5, 6] = 25
+    mean = window_mean(x, 2)
+    expected = torch.zeros_like(x)
+    expected[0, 0, 3:8, 4:9] = 1
+    assert torch.allclose(mean, expected)
+    # In a corner it counts for what lies beyond: nine of 25 pixels.
+    x = torch.zeros_like(x)
+    x[0, 0, 0, 0] = 25
+    assert float(window_mean(x, 2)[0, 0, 0, 0]) == pytest.approx(9)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.6, -0.3), (4.0, 2.5), (-6.0, 5.0)])

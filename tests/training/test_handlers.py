@@ -1,7 +1,8 @@
 """What hangs onto the engines, and where weights start from."""
 
-import time
+import math
 
+import pytest
 import torch
 from ignite.engine import Engine, Events
 
@@ -66,23 +67,32 @@ def test_a_network_that_starts_from_nothing_keeps_its_random_start():
     assert torch.equal(start_from(network, "").weight, weight)
 
 
-def test_a_run_limited_in_time_ends_then_with_a_small_learning_rate():
+def test_a_run_limited_in_time_ends_then_with_a_small_learning_rate(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.time", lambda: now[0])
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = CosineSchedule(10**6, seconds=1)
+    schedule = CosineSchedule(10**6, seconds=100)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
-    time.sleep(0.6)  # what a run makes ready before it starts does not count
+    now[0] += 60  # what a run makes ready before it starts does not count
     rates = []
 
     def step(engine, batch):
-        time.sleep(0.01)
+        now[0] += 4
         rates.append(optimizer.param_groups[0]["lr"])
 
     trainer = Engine(step)
     schedule.attach(trainer)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: scheduler.step())
     trainer.run(range(5), max_epochs=1000)
-    assert trainer.should_terminate
-    assert rates[0] == 0.3
-    assert max(rates) > 0.5
-    assert rates == sorted(rates[:5]) + sorted(rates[5:], reverse=True)
-    assert rates[-1] < 0.05
+    # Five steps, 20 s, an epoch; 100 s are over after the first step of the sixth.
+    cosine = [0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2 for share in (0.2, 0.4, 0.6, 0.8)]
+    expected = [rate for rate in (0.3, *cosine) for _ in range(5)] + [0.01]
+    assert rates == pytest.approx(expected)
+
+
+def test_several_processes_are_not_limited_each_by_a_clock_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    CosineSchedule(3).attach(Engine(lambda *_: None))
+    with pytest.raises(ValueError, match="limit_seconds: found 60, expected 0 where several"):
+        CosineSchedule(3, seconds=60).attach(Engine(lambda *_: None))

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from scripts.networks.cycle import slope_weight
 from scripts.networks.motion import warp
 from scripts.training.losses import region
 from scripts.training.sources import Source, phantom_sources
-from scripts.training.windows import Windows, displacements, turn_vectors
+from scripts.training.windows import GAP_SLOPES, Windows, displacements, turn_vectors
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,32 @@ def test_displacement_of_a_constant_velocity():
     assert torch.allclose(motion[0], torch.full((8, 8), -1.0), atol=1e-5)
     assert torch.allclose(motion[2], torch.full((8, 8), 2.0), atol=1e-5)
     assert motion[1].abs().max() == motion[3].abs().max() == 0
+
+
+def test_slopes_of_a_row_that_brightens_evenly_are_one_step_a_gap():
+    assert GAP_SLOPES.sum(1).tolist() == pytest.approx([0, 0], abs=1e-6)
+    # An alternating series: what is left out is less than its first term, of frames 7 to both sides.
+    left_out = 14 * abs(slope_weight(7))
+    assert left_out < 5e-3
+    assert (GAP_SLOPES @ torch.arange(14.0)).tolist() == pytest.approx([1, 1], abs=left_out)
+    # One bright frame: the spline rises to it and falls from it.
+    assert GAP_SLOPES[:, 7].tolist() == pytest.approx([0.804, 0], abs=1e-3)
+
+
+def test_a_frame_that_is_shown_twice_has_its_noise_once(sources):
+    windows = Windows(sources, 48, 30, velocities=True)
+    for source in sources:
+        source.noise = 0.1
+    repeated = 0
+    for k in range(30):
+        sample = windows[k]
+        apart = (sample["around"] - sample["keys"][1]).abs().flatten(1).amax(1)
+        # Of a cine of up to 32 frames, the spline passes through the gap's first frame.
+        if round(1 / float(sample["gap"])) <= 32:
+            repeated += 1
+            assert float(apart[2]) == 0
+            assert float(apart[3]) > 0
+    assert repeated > 10
 
 
 def test_no_sources_is_an_error_in_words():
