@@ -11,6 +11,7 @@ from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
 from .motion import gap_view, to_both_ends, warp
 from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
+from .ventricle import heart_window, likelier, missed, steady_areas
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
@@ -67,46 +68,6 @@ def describe_beat(
     return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
 
 
-def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
-    """Finds the one place where the ventricle is over the whole cycle: rings elsewhere are vessels.
-
-    Args:
-        ventricle: [N, T, X, Y] float, probability of pool or myocardium in the acquired frames.
-        radius: how far the ventricle may reach from its densest spot, pixels.
-
-    Returns:
-        [N, 1, X, Y] float, 1 in the window, 0 outside.
-    """
-    dense = F.avg_pool2d(ventricle.mean(1, keepdim=True), 25, 1, 12)
-    best_x = dense.amax(3).argmax(2).unsqueeze(-1)
-    best_y = dense.amax(2).argmax(2).unsqueeze(-1)
-    dx = torch.arange(dense.shape[2], device=dense.device).unsqueeze(1) - best_x
-    dy = torch.arange(dense.shape[3], device=dense.device).unsqueeze(0) - best_y
-    return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
-
-
-def steady_areas(probability: Tensor) -> Tensor:
-    """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
-
-    No frame may differ from the median by more than a beating ventricle does.
-
-    Args:
-        probability: [N, T, 3, X, Y] float, of labels in the acquired frames, none outside ``heart_window``.
-
-    Returns:
-        [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
-    """
-    # What is less is rounding, which engines do differently: where there is no ventricle, all find the same nothing.
-    probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
-    pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
-    areas = torch.stack((pool, pool + wall), dim=2)
-    order = torch.sort(areas, dim=1).values
-    median = order[:, areas.shape[1] // 2].unsqueeze(1)
-    least = torch.tensor([0.45, 0.8], dtype=areas.dtype, device=areas.device)
-    most = torch.tensor([1.8, 1.25], dtype=areas.dtype, device=areas.device)
-    return torch.minimum(torch.maximum(areas, median * least), median * most)
-
-
 class Look(NamedTuple):
     """What the network sees of N cines of T acquired frames, padded to X', Y', before it makes any frame.
 
@@ -122,7 +83,9 @@ class Look(NamedTuple):
         seen: [N * T, C, X' / 2, Y' / 2] float, the interpolation's features.
         mirror_motions: like ``motions``, of the mirrored picture.
         mirror_seen: like ``seen``, of the mirrored picture.
-        labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``.
+        labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``, made
+            ``likelier``.
+        bias: [N, T] float, from ``missed``.
         window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``.
         areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
         moves: [N, T, 2] float, mean motion of the wall inward and around over each gap, pixels.
@@ -140,6 +103,7 @@ class Look(NamedTuple):
     mirror_motions: Tensor
     mirror_seen: Tensor
     labels: Tensor
+    bias: Tensor
     window: Tensor
     areas: Tensor
     moves: Tensor
@@ -227,14 +191,16 @@ class HDLNet(nn.Module):
         start = torch.zeros_like(gap)
         _, logits, _ = self.interpolate(keys, changes, seen, motions, mirror_seen, mirror_motions, start, gap)
         labels = with_neighbours(logits.unflatten(0, (image.shape[0], t)), motions, gap, cyclic)
+        window = heart_window(torch.softmax(labels, dim=2)[:, :, 1:].sum(2))
+        bias = missed(labels, window)
+        labels = likelier(labels, bias)
         steady = torch.softmax(labels, dim=2)
-        window = heart_window(steady[:, :, 1:].sum(2))
         wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
         half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
         moved = motions[:, 2:4].float().unflatten(0, (image.shape[0], t))
         moves = self.synthesis.assessment.wall_motion(half_way, moved)
         # Areas are each frame's own: a mean with its neighbours would take from the height of a beat.
-        probability = torch.softmax(logits, dim=1).unflatten(0, (image.shape[0], t))
+        probability = torch.softmax(likelier(logits.unflatten(0, (image.shape[0], t)), bias), dim=2)
         areas = steady_areas(probability * window.unsqueeze(1))
         steps = around_gaps(frames, cyclic)
         return Look(
@@ -250,6 +216,7 @@ class HDLNet(nn.Module):
             mirror_motions,
             mirror_seen,
             labels,
+            bias,
             window,
             areas,
             moves,
@@ -338,7 +305,9 @@ class HDLNet(nn.Module):
         after = warp(repeat(look.labels[:, neighbours(t, cyclic)[:, 2]].flatten(0, 1), f), second)
         time = tau.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         # One frame alone may miss a ventricle that its neighbours show.
-        logits = (logits + (1 - time) * before + time * after) / 2
+        bias = (1 - times) * look.bias.unsqueeze(2) + times * look.bias[:, neighbours(t, cyclic)[:, 2]].unsqueeze(2)
+        own = likelier(logits.unsqueeze(1), bias.reshape(n * t * f, 1)).squeeze(1)
+        logits = (own + (1 - time) * before + time * after) / 2
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
         velocity, tissue = self.synthesis.decode(

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from scripts.networks import HDLNet
 from scripts.networks.blocks import pad_to_multiple
 from scripts.networks.cycle import neighbours, whole_cycle
-from scripts.networks.hdlnet import heart_window, normalisation
+from scripts.networks.hdlnet import normalisation
 from scripts.networks.motion import gap_view
+from scripts.networks.ventricle import heart_window
 
 from .sources import Source
 from .sunnybrook import NOT_POOL, UNKNOWN

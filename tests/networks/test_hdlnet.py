@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from scripts.networks import HDLNet
 from scripts.networks.cycle import neighbours, whole_cycle
-from scripts.networks.hdlnet import describe_beat, heart_window, steady_areas
+from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view, warp
 
 
@@ -131,37 +131,6 @@ def test_warp_samples_where_it_is_sent():
     half_right = torch.zeros(1, 2, 5, 6)
     half_right[:, 1] = 0.5
     assert torch.allclose(warp(image, half_right)[..., :5], image[..., :5] + 0.5, atol=1e-4)
-
-
-def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
-    ventricle = torch.zeros(2, 4, 128, 120)
-    ventricle[0, :, 20:50, 30:60] = 1.0
-    ventricle[1, :, 70:100, 80:110] = 1.0
-    ventricle[:, 2, 100:128, 0:40] = 1.0  # once, in one frame, somewhere else
-    window = heart_window(ventricle, radius=30)
-    assert window[0, 0, 35, 45] == 1
-    assert window[1, 0, 85, 95] == 1
-    assert window[:, 0, 110, 20].tolist() == [0, 0]
-
-
-def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():
-    labels = torch.zeros(1, 9, 40, 40, dtype=torch.int64)
-    labels[..., 10:30, 10:30] = 1
-    labels[..., 15:25, 15:25] = 2
-    assert steady_areas(probability(labels))[0].tolist() == [[100, 400]] * 9
-    labels[:, 4] = 0
-    areas = steady_areas(probability(labels))
-    assert areas[0, 4].tolist() == pytest.approx([45, 320])
-    assert areas[0, 3].tolist() == [100, 400]
-
-
-def test_what_is_rounding_is_no_ventricle():
-    nearly_none = torch.full((1, 3, 3, 20, 20), 9e-6)
-    assert steady_areas(nearly_none).tolist() == [[[0, 0]] * 3]
-
-
-def probability(labels):
-    return F.one_hot(labels, 3).movedim(-1, 2).float()
 
 
 def test_the_beat_is_told_by_radii_and_by_the_area_of_the_wall():

@@ -1,0 +1,84 @@
+"""The ventricle in the acquired frames: where it is, how large, and in which frames it was missed."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LEAST = 0.8
+"""Least area of a ventricle in any frame, as a share of its median over the cycle."""
+
+
+def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
+    """Finds the one place where the ventricle is over the whole cycle: rings elsewhere are vessels.
+
+    Args:
+        ventricle: [N, T, X, Y] float, probability of pool or myocardium in the acquired frames.
+        radius: how far the ventricle may reach from its densest spot, pixels.
+
+    Returns:
+        [N, 1, X, Y] float, 1 in the window, 0 outside.
+    """
+    dense = F.avg_pool2d(ventricle.mean(1, keepdim=True), 25, 1, 12)
+    best_x = dense.amax(3).argmax(2).unsqueeze(-1)
+    best_y = dense.amax(2).argmax(2).unsqueeze(-1)
+    dx = torch.arange(dense.shape[2], device=dense.device).unsqueeze(1) - best_x
+    dy = torch.arange(dense.shape[3], device=dense.device).unsqueeze(0) - best_y
+    return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
+
+
+def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
+    """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
+
+    No frame may differ from the median by more than a beating ventricle does.
+
+    Args:
+        probability: [N, T, 3, X, Y] float, of labels in the acquired frames, none outside ``heart_window``.
+        least: least area of pool and myocardium, as a share of its median over the cycle.
+
+    Returns:
+        [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
+    """
+    # What is less is rounding, which engines do differently: where there is no ventricle, all find the same nothing.
+    probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
+    pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
+    areas = torch.stack((pool, pool + wall), dim=2)
+    order = torch.sort(areas, dim=1).values
+    median = order[:, areas.shape[1] // 2].unsqueeze(1)
+    smallest = torch.tensor([0.45, least], dtype=areas.dtype, device=areas.device)
+    largest = torch.tensor([1.8, 1.25], dtype=areas.dtype, device=areas.device)
+    return torch.minimum(torch.maximum(areas, median * smallest), median * largest)
+
+
+def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3.0, steps: int = 16) -> Tensor:
+    """Finds how much likelier the ventricle must be in a frame that shows less of it than a beating one would.
+
+    Where the wall has hardly any contrast, it is found in some frames of a cycle and missed in others. What is nowhere
+    likely stays away: the odds rise by no more than a factor of 20.
+
+    Args:
+        labels: [N, T, 3, X, Y] float, log probabilities of labels in the acquired frames.
+        window: [N, 1, X, Y] float, from ``heart_window``.
+        least: least area, as a share of its median over the cycle.
+        most: the largest answer.
+        steps: bisections.
+
+    Returns:
+        [N, T] float, what to add to the log probabilities of myocardium and pool, 0 or more.
+    """
+    odds = torch.logsumexp(labels[:, :, 1:], dim=2) - labels[:, :, 0]
+    area = (torch.sigmoid(odds) * window).sum((2, 3))
+    median = torch.sort(area, dim=1).values[:, area.shape[1] // 2].unsqueeze(1)
+    low = torch.zeros_like(area)
+    high = torch.full_like(area, most)
+    for _ in range(steps):
+        middle = (low + high) / 2
+        found = (torch.sigmoid(odds + middle.unsqueeze(-1).unsqueeze(-1)) * window).sum((2, 3))
+        enough = found >= least * median
+        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return torch.where(area >= least * median, torch.zeros_like(area), high)
+
+
+def likelier(labels: Tensor, bias: Tensor) -> Tensor:
+    """Adds a bias [N, T] to the log probabilities of myocardium and pool; labels [N, T, 3, X, Y] and result alike."""
+    ventricle = torch.tensor([0.0, 1.0, 1.0], dtype=labels.dtype, device=labels.device)
+    return labels + (bias.unsqueeze(2) * ventricle).unsqueeze(-1).unsqueeze(-1)

@@ -1,0 +1,66 @@
+"""The ventricle in the acquired frames: found, measured, and not lost in single frames."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from scripts.networks.ventricle import heart_window, likelier, missed, steady_areas
+
+
+def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
+    ventricle = torch.zeros(2, 4, 128, 120)
+    ventricle[0, :, 20:50, 30:60] = 1.0
+    ventricle[1, :, 70:100, 80:110] = 1.0
+    ventricle[:, 2, 100:128, 0:40] = 1.0  # once, in one frame, somewhere else
+    window = heart_window(ventricle, radius=30)
+    assert window[0, 0, 35, 45] == 1
+    assert window[1, 0, 85, 95] == 1
+    assert window[:, 0, 110, 20].tolist() == [0, 0]
+
+
+def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():
+    labels = torch.zeros(1, 9, 40, 40, dtype=torch.int64)
+    labels[..., 10:30, 10:30] = 1
+    labels[..., 15:25, 15:25] = 2
+    assert steady_areas(probability(labels))[0].tolist() == [[100, 400]] * 9
+    labels[:, 4] = 0
+    areas = steady_areas(probability(labels))
+    assert areas[0, 4].tolist() == pytest.approx([45, 320])
+    assert areas[0, 3].tolist() == [100, 400]
+
+
+def test_what_is_rounding_is_no_ventricle():
+    nearly_none = torch.full((1, 3, 3, 20, 20), 9e-6)
+    assert steady_areas(nearly_none).tolist() == [[[0, 0]] * 3]
+
+
+def probability(labels):
+    return F.one_hot(labels, 3).movedim(-1, 2).float()
+
+
+def disc_probability(ventricle):
+    """[1, 5, 3, 64, 64] log probabilities: a disc of ``ventricle`` [5] probability, half wall and half pool."""
+    x, y = torch.arange(64.0)[:, None] - 32, torch.arange(64.0)[None] - 32
+    disc = ((x * x + y * y) < 12**2).float()
+    p = torch.tensor(ventricle).view(1, 5, 1, 1) * disc + 1e-6
+    return torch.log(torch.stack((1 - p, p / 2, p / 2), 2))
+
+
+def test_a_frame_that_misses_most_of_the_ventricle_is_made_likelier():
+    labels, window = disc_probability([0.9, 0.9, 0.2, 0.9, 0.001]), torch.ones(1, 1, 64, 64)
+    bias = missed(labels, window)
+    assert torch.equal(bias[0, [0, 1, 3]], torch.zeros(3))
+    # Odds of 0.2 are 1 / 4; those of 0.8 * 0.9 are 18 / 7.
+    assert float(bias[0, 2]) == pytest.approx(math.log(18 / 7 * 4), abs=2e-3)
+    found = torch.softmax(likelier(labels, bias), 2)[:, :, 1:].sum(2)
+    assert float(found[0, 2].sum() / found[0, 0].sum()) == pytest.approx(0.8, abs=1e-3)
+    # What is nowhere likely stays away.
+    assert float(bias[0, 4]) == pytest.approx(3.0)
+    assert float(found[0, 4].max()) < 0.03
+
+
+def test_where_there_is_no_ventricle_none_is_made():
+    labels = disc_probability([0.0] * 5)
+    assert torch.equal(missed(labels, torch.ones(1, 1, 64, 64)), torch.zeros(1, 5))
