@@ -33,8 +33,8 @@ class Anatomy:
         papillary: [B, P, 4], angle, share of the endocardial radius, size in mm, brightness as a share of muscle.
         trabeculae: roughness of the visible endocardium, mm.
         fat: [B, 3], pericardial fat: angle, thickness in mm, brightness.
-        atrium: [B, 2], what is seen above the base: thickness of its wall, and how far it lies inside of where the
-            ventricle's outline would be, mm.
+        atrium: [B, 2], what is seen above the base: mean thickness of its wall, and how far it lies inside of where the
+            ventricle's outline would be, mm; both largest beside the aorta. It fills while the ventricle empties.
         aorta: [B, 4], its root above the base: angle, share of the epicardial radius, radius in mm (below 1 there is
             none), brightness as a share of the pool's.
         blur: edge softness from partial volume, mm.
@@ -124,7 +124,7 @@ def draw_anatomy(dice: Dice, dark_blood: float = 0.25) -> Anatomy:
         ),
         trabeculae=dice.uniform(0.0, 1.3),
         fat=torch.stack((angle + dice.normal(), dice.uniform(-3.0, 6.0), dice.uniform(0.6, 1.6)), 1),
-        atrium=torch.stack((dice.uniform(0.3, 3.2), dice.uniform(0.0, 9.0)), 1),
+        atrium=torch.stack((dice.uniform(0.3, 4.5), dice.uniform(-2.0, 10.0)), 1),
         aorta=torch.stack(
             (
                 angle + 0.6 * dice.normal(),
@@ -225,14 +225,15 @@ def render(anatomy: Anatomy, ventricle: Ventricle, state: State, time: Tensor) -
     image = image + fat * (inside < 0) * (b(anatomy.fat[:, 2]) - image) * (b(anatomy.fat[:, 1]) > 1)
 
     below_base = torch.sigmoid((b(g.height) - state.reference_z) / 1.2)
-    # Above the base the wall gives way to the atrium.
-    outline = state.epicardium - (1 - below_base) * b(anatomy.atrium[:, 1])
+    # Above the base the wall gives way to the atrium, which is not round.
+    lopsided = 1 + 0.8 * torch.cos(state.angle - b(anatomy.aorta[:, 0]))
+    outline = state.epicardium - (1 - below_base) * (b(anatomy.atrium[:, 1]) * lopsided - 6.0 * systole)
     epicardium = torch.sigmoid(outline / soft)
     image = image + epicardium * (muscle - image)
     pool = b(anatomy.blood) * blood
     rough = b(anatomy.trabeculae) * torch.sin(7 * state.angle + 3 * torch.cos(2 * state.angle) + state.reference_z / 5)
     cavity = below_base * torch.sigmoid((state.endocardium + rough) / soft)
-    cavity = cavity + (1 - below_base) * torch.sigmoid((outline - b(anatomy.atrium[:, 0])) / soft)
+    cavity = cavity + (1 - below_base) * torch.sigmoid((outline - b(anatomy.atrium[:, 0]) * lopsided) / soft)
     inner = b(g.inner[:, 0, 0])
     bundle = torch.zeros_like(cavity)
     for p in range(anatomy.papillary.shape[1]):
