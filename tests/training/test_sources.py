@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from scripts.training.sources import areas, mixed, phantom_sources, real_sources, segmented, wall_moves
-from scripts.training.sunnybrook import RealSlice
+from scripts.training.sunnybrook import UNKNOWN, RealSlice
 
 
 class Measures(nn.Module):
@@ -62,6 +62,23 @@ def test_a_patient_is_measured_in_every_frame():
     segmented([source], Measures(truth, torch.ones(20), truth + 1))
     assert torch.equal(source.areas, truth)
     assert torch.equal(source.moves, truth + 1)
+
+
+def test_what_is_empty_at_both_ends_of_systole_is_empty_throughout():
+    frames, label = torch.rand(20, 32, 32) + 1, torch.zeros(32, 32, dtype=torch.uint8)
+    pool = label.clone()
+    pool[8:16, 8:16] = 2
+    empty, drawn, unknown = real_sources(
+        [
+            RealSlice("p", 0, frames, True, {1: label, 8: label}),
+            RealSlice("p", 1, frames, True, {1: pool, 8: label}),
+            RealSlice("p", 2, frames, True),
+        ]
+    )
+    assert not empty.labels.any()
+    assert empty.labelled == list(range(20))
+    assert [f for f in range(20) if not (drawn.labels[f] == UNKNOWN).all()] == drawn.labelled == [1, 8]
+    assert (unknown.labels == UNKNOWN).all()
 
 
 def test_moves_are_the_way_of_the_wall_from_frame_to_frame():
