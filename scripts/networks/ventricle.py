@@ -49,7 +49,7 @@ def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     return torch.minimum(torch.maximum(areas, median * smallest), median * largest)
 
 
-def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3.0, steps: int = 16) -> Tensor:
+def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3.0, steps: int = 24) -> Tensor:
     """Finds how much likelier the ventricle must be in a frame that shows less of it than a beating one would.
 
     Where the wall has hardly any contrast, it is found in some frames of a cycle and missed in others. What is nowhere
