@@ -13,6 +13,7 @@ from scripts.networks.r2unet import R2UHDL, VENC
 
 from .losses import region, segmentation_loss
 from .sources import Source
+from .stages import in_bfloat16
 from .windows import Windows
 
 
@@ -41,7 +42,7 @@ class PaperInterpolationStage(nn.Module):
         pair, tau, gap = batch["keys"][:, 1:3], batch["tau"], batch["gap"]
         pair = pair.contiguous(memory_format=torch.channels_last)
         count = tau.shape[1]
-        with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+        with in_bfloat16(pair.device, self.half_precision):
             features = self.module.encode(pair, self.masks(pair, gap))
             features = [repeat(f, count).contiguous(memory_format=torch.channels_last) for f in features]
             magnitude, logits = self.module.decode(features, tau.flatten(), repeat(gap, count))
@@ -145,7 +146,7 @@ class PaperSynthesisStage(nn.Module):
             tissue, magnitude, where the true velocity is known.
         """
         frames = batch["keys"][:, [1, 0, 2]].contiguous(memory_format=torch.channels_last)
-        with torch.autocast(frames.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+        with in_bfloat16(frames.device, self.half_precision):
             velocity, tissue = self.module(frames, batch["gap"] / 2)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         return torch.cat((velocity, tissue, batch["keys"][:, :1], known), dim=1)

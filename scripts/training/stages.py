@@ -19,6 +19,24 @@ def prepare_batch(
     return moved, moved
 
 
+def in_bfloat16(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """Computes convolutions in bfloat16 where the processor has it; elsewhere that would be twenty times slower.
+
+    Args:
+        device: what the network is trained on.
+        wanted: whether to do so at all.
+
+    Returns:
+        A context manager.
+    """
+    if device.type == "cpu":
+        can = torch.cpu.get_capabilities()
+        fast = any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    else:
+        fast = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and fast)
+
+
 def interpolate(
     module: TemporalInterpolation, batch: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
@@ -46,7 +64,7 @@ class InterpolationStage(nn.Module):
 
     Args:
         network: the network whose first module learns.
-        half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
+        half_precision: compute convolutions in bfloat16 where the processor has it: about twice as fast.
     """
 
     def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
@@ -56,7 +74,7 @@ class InterpolationStage(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Interpolates and segments every target time of a batch: see ``InterpolationLoss`` for the result."""
-        with torch.autocast(batch["keys"].device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+        with in_bfloat16(batch["keys"].device, self.half_precision):
             _, _, (magnitude, logits, motion) = interpolate(self.module, batch)
         return {"magnitude": magnitude.float(), "logits": logits.float(), "motion": motion.float()}
 
@@ -66,7 +84,7 @@ class SynthesisStage(nn.Module):
 
     Args:
         network: the network whose first module has been through the first stage.
-        half_precision: compute convolutions in bfloat16, about twice as fast where the processor has it.
+        half_precision: compute convolutions in bfloat16 where the processor has it: about twice as fast.
     """
 
     def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
@@ -87,7 +105,7 @@ class SynthesisStage(nn.Module):
             of the ventricle; three logits of labels.
         """
         count = batch["tau"].shape[1]
-        with torch.autocast(batch["keys"].device.type, dtype=torch.bfloat16, enabled=self.half_precision):
+        with in_bfloat16(batch["keys"].device, self.half_precision):
             with torch.no_grad():
                 view, seen, (magnitude, logits, motion) = interpolate(self.interpolation, batch)
                 steps = repeat(motions_between(batch["around"])[:, :, :2].float().flatten(1, 2), count)
