@@ -52,13 +52,13 @@ def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
 def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3.0, steps: int = 24) -> Tensor:
     """Finds how much likelier the ventricle must be in a frame that shows less of it than a beating one would.
 
-    Where the wall has hardly any contrast, it is found in some frames of a cycle and missed in others. What is nowhere
-    likely stays away: the odds rise by no more than a factor of 20.
+    Where the wall has hardly any contrast, it is found in most frames of a cycle and missed in some. What most frames
+    hardly show stays away, and so does what is nowhere likely: the odds rise by no more than a factor of 20.
 
     Args:
         labels: [N, T, 3, X, Y] float, log probabilities of labels in the acquired frames.
         window: [N, 1, X, Y] float, from ``heart_window``.
-        least: least area, as a share of its median over the cycle.
+        least: least area, as a share of what two thirds of the frames exceed.
         most: the largest answer.
         steps: bisections.
 
@@ -67,15 +67,15 @@ def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3
     """
     odds = torch.logsumexp(labels[:, :, 1:], dim=2) - labels[:, :, 0]
     area = (torch.sigmoid(odds) * window).sum((2, 3))
-    median = torch.sort(area, dim=1).values[:, area.shape[1] // 2].unsqueeze(1)
+    wanted = least * torch.sort(area, dim=1).values[:, area.shape[1] // 3].unsqueeze(1)
     low = torch.zeros_like(area)
     high = torch.full_like(area, most)
     for _ in range(steps):
         middle = (low + high) / 2
         found = (torch.sigmoid(odds + middle.unsqueeze(-1).unsqueeze(-1)) * window).sum((2, 3))
-        enough = found >= least * median
+        enough = found >= wanted
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return torch.where(area >= least * median, torch.zeros_like(area), high)
+    return torch.where(area >= wanted, torch.zeros_like(area), high)
 
 
 def likelier(labels: Tensor, bias: Tensor) -> Tensor:

@@ -41,17 +41,17 @@ def probability(labels):
 
 
 def disc_probability(ventricle):
-    """[1, 5, 3, 64, 64] log probabilities: a disc of ``ventricle`` [5] probability, half wall and half pool."""
+    """[1, T, 3, 64, 64] log probabilities: a disc of ``ventricle`` [T] probability, half wall and half pool."""
     x, y = torch.arange(64.0)[:, None] - 32, torch.arange(64.0)[None] - 32
     disc = ((x * x + y * y) < 12**2).float()
-    p = torch.tensor(ventricle).view(1, 5, 1, 1) * disc + 1e-6
+    p = torch.tensor(ventricle).view(1, -1, 1, 1) * disc + 1e-6
     return torch.log(torch.stack((1 - p, p / 2, p / 2), 2))
 
 
 def test_a_frame_that_misses_most_of_the_ventricle_is_made_likelier():
-    labels, window = disc_probability([0.9, 0.9, 0.2, 0.9, 0.001]), torch.ones(1, 1, 64, 64)
+    labels, window = disc_probability([0.9, 0.9, 0.2, 0.9, 0.001, 0.9, 0.9]), torch.ones(1, 1, 64, 64)
     bias = missed(labels, window)
-    assert torch.equal(bias[0, [0, 1, 3]], torch.zeros(3))
+    assert torch.equal(bias[0, [0, 1, 3, 5, 6]], torch.zeros(5))
     # Odds of 0.2 are 1 / 4; those of 0.8 * 0.9 are 18 / 7.
     assert float(bias[0, 2]) == pytest.approx(math.log(18 / 7 * 4), abs=2e-3)
     found = torch.softmax(likelier(labels, bias), 2)[:, :, 1:].sum(2)
@@ -59,6 +59,11 @@ def test_a_frame_that_misses_most_of_the_ventricle_is_made_likelier():
     # What is nowhere likely stays away.
     assert float(bias[0, 4]) == pytest.approx(3.0)
     assert float(found[0, 4].max()) < 0.03
+
+
+def test_what_less_than_two_thirds_of_the_frames_show_is_not_made_likelier():
+    labels = disc_probability([0.9, 0.9, 0.02, 0.9, 0.02, 0.9, 0.02])
+    assert torch.equal(missed(labels, torch.ones(1, 1, 64, 64)), torch.zeros(1, 7))
 
 
 def test_where_there_is_no_ventricle_none_is_made():
