@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEAST = 0.8
-"""Least area of a ventricle in any frame, as a share of its median over the cycle."""
+"""Least area of a ventricle in any frame, as a share of what it usually is over the cycle."""
 
 
 def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:

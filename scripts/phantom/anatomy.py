@@ -225,7 +225,7 @@ def render(anatomy: Anatomy, ventricle: Ventricle, state: State, time: Tensor) -
     image = image + fat * (inside < 0) * (b(anatomy.fat[:, 2]) - image) * (b(anatomy.fat[:, 1]) > 1)
 
     below_base = torch.sigmoid((b(g.height) - state.reference_z) / 1.2)
-    # Above the base the wall gives way to the atrium, which is not round.
+    # Above the base the wall gives way to the atrium, which is not round and fills by 6 mm while the ventricle empties.
     lopsided = 1 + 0.8 * torch.cos(state.angle - b(anatomy.aorta[:, 0]))
     outline = state.epicardium - (1 - below_base) * (b(anatomy.atrium[:, 1]) * lopsided - 6.0 * systole)
     epicardium = torch.sigmoid(outline / soft)

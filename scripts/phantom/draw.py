@@ -109,6 +109,7 @@ def _draw_geometry(dice: Dice, ranges: Ranges, dilated: Tensor, hypertrophic: Te
     height = dice.uniform(*ranges.height)
     if level is None:
         level = dice.uniform(*ranges.level)
+        # More above the base than below the apex: an atrium is what passes for a ventricle.
         beyond = torch.where(dice.chance(0.35), dice.uniform(-0.35, -0.14), dice.uniform(1.03, 1.6))
         level = torch.where(dice.chance(ranges.outside), beyond, level)
     return Geometry(

@@ -229,7 +229,8 @@ def real_sources(slices: list[RealSlice]) -> list[Source]:
             known = sorted(item.labels)
             if known and not any(labels[f].any() for f in known):
                 # What is empty at both ends of systole is empty between them: no teacher shall find an atrium there.
-                labels[:], known = 0, list(range(len(labels)))
+                labels[:] = 0
+                known = list(range(len(labels)))
             none = torch.zeros(len(labels), 2)
             sources.append(Source(_unit(item.frames).half(), 0.0, labels, None, None, known, none, none))
             continue

@@ -19,8 +19,8 @@ def prepare_batch(
     return moved, moved
 
 
-def in_bfloat16(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """Computes convolutions in bfloat16 where the processor has it; elsewhere that would be twenty times slower.
+def in_bfloat16(device: torch.device, wanted: bool) -> torch.autocast:
+    """Computes convolutions in bfloat16 where the processor has it; elsewhere it is emulated, slower than float32.
 
     Args:
         device: what the network is trained on.
