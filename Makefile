@@ -19,12 +19,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # The MONAI Deploy App SDK has its own environment; dicom3tools holds dciodvfy, a validator that only the tests use.
+# The last line gives a CUDA build of torch, which is what PyPI has, the libraries that --no-deps leaves out; a CPU build needs none.
 deploy-env: .venv-deploy/.installed
 
 .venv-deploy/.installed: requirements/deploy.txt
 	test -x .venv-deploy/bin/python || $(PYTHON) -m venv .venv-deploy
 	@echo "Installing into .venv-deploy: some minutes the first time"
 	.venv-deploy/bin/python -m pip install -qq --no-deps --requirement requirements/deploy.txt dicom3tools==20260927
+	.venv-deploy/bin/python -m pip install -qq torch
 	touch $@
 
 # So has MONAI Label.
@@ -34,6 +36,7 @@ label-env: .venv-label/.installed
 	test -x .venv-label/bin/python || $(PYTHON) -m venv .venv-label
 	@echo "Installing into .venv-label: some minutes the first time"
 	.venv-label/bin/python -m pip install -qq --no-deps --requirement requirements/label.txt
+	.venv-label/bin/python -m pip install -qq torch
 	touch $@
 
 demo: env
