@@ -19,7 +19,7 @@ from scripts.phantom.scanner import add_noise
 from .beats import at, ways
 from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
-HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), weak_strain=(-0.03, 0.13), weak_descent=(1.0, 9.0), outside=0.25)
+HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), weak_strain=(-0.03, 0.13), weak_descent=(1.0, 9.0), outside=0.14)
 """More large and thick ventricles, more that hardly move, and more slices without one, than a clinic sees: they are
 what is hard."""
 
@@ -302,5 +302,5 @@ def mixed(
     real = moving * round(0.3 * len(sources) / max(len(moving), 1))
     real += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
     real += drawn * round(0.1 * len(sources + real) / max(len(drawn), 1))
-    real += empty * round(0.06 * len(sources + real) / max(len(empty), 1))
+    real += empty * round(0.03 * len(sources + real) / max(len(empty), 1))
     return sources + real
