@@ -12,8 +12,8 @@ from torch import Tensor
 from scripts.assessment.markers import end_systole_ms, find_markers
 from scripts.assessment.regions import COMPONENTS
 from scripts.networks import VelocityAssessment
+from scripts.networks.turns import turn_vectors
 from scripts.training.sunnybrook import NOT_POOL, PIXEL_MM
-from scripts.training.windows import turn_vectors
 
 from .cases import RAW_RANGE, Case
 from .metrics import (

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from .blocks import pad_to_multiple
 from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
-from .motion import gap_view, to_both_ends, warp
+from .motion import gap_channels, motions_between, to_both_ends, warp
 from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
+from .turns import turn, turn_vectors
 from .ventricle import heart_window, likelier, missed, steady_areas
 
 BLOCKS = 8
@@ -68,21 +69,37 @@ def describe_beat(
     return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
 
 
+class View(NamedTuple):
+    """What the network sees of all gaps of a picture that is turned by some quarters.
+
+    B gaps of pictures of X' x Y' pixels; X' and Y' change places in every other view.
+
+    Attributes:
+        turns: how many quarters.
+        keys: [B, 4, X', Y'] float, the four acquired frames around each gap, divided by ``Look.scale``.
+        changes: [B, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
+        motions: [B, 6, X' / 2, Y' / 2] float64, pixels: the finest motion before, in and after the gap.
+        steps: [B, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
+        features: [B, C, X' / 2, Y' / 2] float, from ``TemporalInterpolation.encode``.
+        moving: [B, C, X' / 2, Y' / 2] float, from ``PhaseSynthesis.encode``.
+    """
+
+    turns: int
+    keys: Tensor
+    changes: Tensor
+    motions: Tensor
+    steps: Tensor
+    features: Tensor
+    moving: Tensor
+
+
 class Look(NamedTuple):
     """What the network sees of N cines of T acquired frames, padded to X', Y', before it makes any frame.
 
     Attributes:
         scale: [N, 1, 1, 1] float, what their brightness is divided by.
-        keys: [N * T, 4, X', Y'] float, the four acquired frames around the gap after each frame.
-        changes: [N * T, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
         gap: [N * T] float, length of a gap as a fraction of the cycle.
-        cycle: [N * T, 8, X' / 8, Y' / 8] float, eighths of the cycle.
-        view: [N * T, 54, X' / 2, Y' / 2] float, from ``gap_view``.
-        motions: [N * T, 6, X' / 2, Y' / 2] float64, from ``gap_view``.
-        steps: [N * T, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
-        seen: [N * T, C, X' / 2, Y' / 2] float, the interpolation's features.
-        mirror_motions: like ``motions``, of the mirrored picture.
-        mirror_seen: like ``seen``, of the mirrored picture.
+        views: of the gaps after all N * T frames, as they are and turned.
         labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``, made
             ``likelier``.
         bias: [N, T] float, from ``missed``.
@@ -92,16 +109,8 @@ class Look(NamedTuple):
     """
 
     scale: Tensor
-    keys: Tensor
-    changes: Tensor
     gap: Tensor
-    cycle: Tensor
-    view: Tensor
-    motions: Tensor
-    steps: Tensor
-    seen: Tensor
-    mirror_motions: Tensor
-    mirror_seen: Tensor
+    views: list[View]
     labels: Tensor
     bias: Tensor
     window: Tensor
@@ -112,8 +121,8 @@ class Look(NamedTuple):
 class HDLNet(nn.Module):
     """Synthesises velocity maps of the left ventricle from an ordinary magnitude cine.
 
-    ``upsampling_factor`` (F, frames made of each acquired one; 1 = velocities only) and ``cyclic`` (1: the frame
-    after the last is the first; 0: the cine ends) are plain attributes: set them on the module, eager or scripted.
+    ``upsampling_factor`` (F, frames made of each acquired one; 1 = velocities only), ``cyclic`` (1: the frame after the
+    last is the first; 0: the cine ends) and ``views`` are plain attributes: set them on the module, eager or scripted.
 
     Source: Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897.
 
@@ -122,10 +131,12 @@ class HDLNet(nn.Module):
         cyclic: 1 or 0.
         widths: channels of the four levels of both trunks.
         features: channels that the trunks hand to the heads.
+        views: how many quarter turns of the picture the network looks at, 1 to 4; what it makes is their mean.
     """
 
     upsampling_factor: int
     cyclic: int
+    views: int
 
     def __init__(
         self,
@@ -133,10 +144,12 @@ class HDLNet(nn.Module):
         cyclic: int = 1,
         widths: tuple[int, int, int, int] = (32, 64, 96, 112),
         features: int = 32,
+        views: int = 2,
     ) -> None:
         super().__init__()
         self.upsampling_factor = upsampling_factor
         self.cyclic = cyclic
+        self.views = views
         self.interpolation = TemporalInterpolation(widths, features)
         self.synthesis = PhaseSynthesis(widths, features, features)
 
@@ -180,16 +193,10 @@ class HDLNet(nn.Module):
         t = image.shape[1]
         scale = normalisation(image)
         frames = pad_to_multiple(image / scale)
-        keys = frames[:, neighbours(t, cyclic)].flatten(0, 1)
-        changes = slopes(frames, cyclic)
-        gap = torch.ones_like(keys[:, 0, 0, 0]) / t
-        cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
-        view, motions = gap_view(keys)
-        seen = self.interpolation.encode(view, cycle, gap)
-        mirror_view, mirror_motions = gap_view(keys.flip(3))
-        mirror_seen = self.interpolation.encode(mirror_view, cycle.flip(3), gap)
-        start = torch.zeros_like(gap)
-        _, logits, _ = self.interpolate(keys, changes, seen, motions, mirror_seen, mirror_motions, start, gap)
+        gap = torch.ones_like(frames[:, :, 0, 0]).flatten() / t
+        views = self.see(frames, gap, cyclic)
+        motions = views[0].motions
+        _, logits, _ = self.interpolate(views, torch.zeros_like(gap), gap)
         labels = with_neighbours(logits.unflatten(0, (image.shape[0], t)), motions, gap, cyclic)
         window = heart_window(torch.softmax(labels, dim=2)[:, :, 1:].sum(2))
         bias = missed(labels, window)
@@ -202,46 +209,42 @@ class HDLNet(nn.Module):
         # Areas are each frame's own: a mean with its neighbours would take from the height of a beat.
         probability = torch.softmax(likelier(logits.unflatten(0, (image.shape[0], t)), bias), dim=2)
         areas = steady_areas(probability * window.unsqueeze(1))
-        steps = around_gaps(frames, cyclic)
-        return Look(
-            scale,
-            keys,
-            changes,
-            gap,
-            cycle,
-            view,
-            motions,
-            steps,
-            seen,
-            mirror_motions,
-            mirror_seen,
-            labels,
-            bias,
-            window,
-            areas,
-            moves,
-        )
+        return Look(scale, gap, views, labels, bias, window, areas, moves)
 
-    def interpolate(
-        self,
-        keys: Tensor,
-        changes: Tensor,
-        seen: Tensor,
-        motions: Tensor,
-        mirror_seen: Tensor,
-        mirror_motions: Tensor,
-        tau: Tensor,
-        gap: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Makes frames as the mean of what the interpolation makes of a picture and of its mirror image.
+    def see(self, frames: Tensor, gap: Tensor, cyclic: Tensor) -> list[View]:
+        """Looks at all gaps of a cine, as it is and turned.
 
         Args:
-            keys: [B, 4, X, Y] float, the four acquired frames around a gap, divided by ``Look.scale``.
-            changes: [B, 2, X, Y] float, slopes of brightness at both ends of the gap, in the scale of ``keys``.
-            seen: [B, features, X / 2, Y / 2] float, features of the picture, from ``TemporalInterpolation.encode``.
-            motions: [B, 6, X / 2, Y / 2] float, its motions, pixels, from ``gap_view``.
-            mirror_seen: the shape of ``seen``, features of the picture mirrored along Y.
-            mirror_motions: the shape of ``motions``, the mirrored picture's motions.
+            frames: [N, T, X', Y'] float, normalised magnitude; X' and Y' divisible by 16.
+            gap: [N * T] float, length of a gap as a fraction of the cycle.
+            cyclic: [1] int64, 1 or 0.
+
+        Returns:
+            ``views`` of them.
+        """
+        if self.views < 1 or self.views > 4:
+            raise ValueError("views: expected 1 to 4")
+        keys = frames[:, neighbours(frames.shape[1], cyclic)].flatten(0, 1)
+        changes, steps = slopes(frames, cyclic), around_gaps(frames, cyclic)
+        cycle = whole_cycle(F.avg_pool2d(frames, 8), cyclic).flatten(0, 1)
+        # Motion turns with the picture, so it is estimated once.
+        motions = motions_between(keys)
+        every, finest = motions.flatten(1, 2), motions[:, :, :2].flatten(1, 2)
+        views: list[View] = []
+        for k in range(self.views):
+            turned, coarse = turn(keys, k), turn(cycle, k)
+            view = gap_channels(turned, turn_vectors(every, k, 9))
+            features = self.interpolation.encode(view, coarse, gap)
+            moving = self.synthesis.encode(view, features, coarse, gap)
+            motion, step = turn_vectors(finest, k, 3), turn_vectors(steps, k, 5)
+            views.append(View(k, turned, turn(changes, k), motion, step, features, moving))
+        return views
+
+    def interpolate(self, views: list[View], tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Makes frames as the mean of what the interpolation makes of a picture and of its turns.
+
+        Args:
+            views: of B gaps.
             tau: [B] float, time in the gap, 0 to 1.
             gap: [B] float, length of the gap as a share of the cycle.
 
@@ -249,15 +252,54 @@ class HDLNet(nn.Module):
             Magnitude [B, 1, X, Y], log probabilities of labels [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a
             gap.
         """
-        magnitude, logits, motion = self.interpolation.decode(keys, changes, seen, motions, tau, gap)
-        other, other_logits, other_motion = self.interpolation.decode(
-            keys.flip(3), changes.flip(3), mirror_seen, mirror_motions, tau, gap
-        )
-        along = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=motion.dtype, device=motion.device)
-        other_motion = other_motion.flip(3) * along.unsqueeze(-1).unsqueeze(-1)
-        # Probabilities are averaged, not logits: one view that is sure must not outvote the other.
-        both = (torch.softmax(logits, dim=1) + torch.softmax(other_logits.flip(3), dim=1)) / 2
-        return (magnitude + other.flip(3)) / 2, torch.log(both + 1e-8), (motion + other_motion) / 2
+        magnitudes: list[Tensor] = []
+        probabilities: list[Tensor] = []
+        motions: list[Tensor] = []
+        for view in views:
+            magnitude, logits, motion = self.interpolation.decode(
+                view.keys, view.changes, view.features, view.motions, tau, gap
+            )
+            back = (4 - view.turns) % 4
+            magnitudes.append(turn(magnitude, back))
+            # Probabilities are averaged, not logits: one view that is sure must not outvote the others.
+            probabilities.append(turn(torch.softmax(logits, dim=1), back))
+            motions.append(turn_vectors(motion, back, 2))
+        return mean(magnitudes), torch.log(mean(probabilities) + 1e-8), mean(motions)
+
+    def move(
+        self,
+        views: list[View],
+        magnitude: Tensor,
+        logits: Tensor,
+        motion: Tensor,
+        tau: Tensor,
+        gap: Tensor,
+        beat: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Makes velocities as the mean of what the synthesis makes of a picture and of its turns.
+
+        Args:
+            views: of B gaps.
+            magnitude: [B, 1, X, Y] float, the frames made by ``interpolate``.
+            logits: [B, 3, X, Y] float, their segmentation.
+            motion: [B, 4, X / 2, Y / 2] float, their motion, pixels a gap.
+            tau: [B] float, time in the gap, 0 to 1.
+            gap: [B] float, length of the gap as a share of the cycle.
+            beat: [B, 82] float, from ``describe_beat``.
+
+        Returns:
+            Velocity [B, 3, X, Y], cm/s at RR = 1000 ms, and logit of tissue [B, 1, X, Y].
+        """
+        velocities: list[Tensor] = []
+        tissues: list[Tensor] = []
+        for view in views:
+            k = view.turns
+            velocity, tissue = self.synthesis.decode(
+                view.moving, view.steps, turn(magnitude, k), turn(logits, k), turn_vectors(motion, k, 2), tau, gap, beat
+            )
+            velocities.append(turn_vectors(velocity, (4 - k) % 4))
+            tissues.append(turn(tissue, (4 - k) % 4))
+        return mean(velocities), mean(tissues)
 
     def synthesise(self, image: Tensor, fractions: list[Tensor], cyclic: Tensor) -> Tensor:
         """Runs the graph at given times between acquired frames.
@@ -272,19 +314,17 @@ class HDLNet(nn.Module):
             [N, 8 * T * F, X, Y] float32, as in ``forward``.
         """
         look = self.look(image, cyclic)
-        moving = self.synthesis.encode(look.view, look.seen, look.cycle, look.gap)
         beat = describe_beat(look.areas, look.moves, cyclic).flatten(0, 1)
-        parts = [self.at(times, image, look, moving, beat, cyclic) for times in fractions]
+        parts = [self.at(times, image, look, beat, cyclic) for times in fractions]
         return torch.cat(parts, dim=3).flatten(1, 3)
 
-    def at(self, times: Tensor, image: Tensor, look: Look, moving: Tensor, beat: Tensor, cyclic: Tensor) -> Tensor:
+    def at(self, times: Tensor, image: Tensor, look: Look, beat: Tensor, cyclic: Tensor) -> Tensor:
         """Makes the frames at some times in every gap.
 
         Args:
             times: [F] float32, 0 to 1.
             image: [N, T, X, Y] float32, as in ``forward``.
             look: what ``look`` saw of it.
-            moving: [N * T, C, X' / 2, Y' / 2] float, features of ``PhaseSynthesis.encode``.
             beat: [N * T, 82] float, from ``describe_beat``.
             cyclic: [1] int64, 1 or 0.
 
@@ -294,12 +334,20 @@ class HDLNet(nn.Module):
         n, t, x, y = image.shape
         f = times.shape[0]
         tau = times.unsqueeze(0).expand(n * t, -1).flatten()
-        keys, gap, motions = repeat(look.keys, f), repeat(look.gap, f), repeat(look.motions, f)
-        changes, seen = repeat(look.changes, f), repeat(look.seen, f)
-        mirror_seen, mirror_motions = repeat(look.mirror_seen, f), repeat(look.mirror_motions, f)
-        magnitude, logits, motion = self.interpolate(
-            keys, changes, seen, motions, mirror_seen, mirror_motions, tau, gap
-        )
+        gap, beat = repeat(look.gap, f), repeat(beat, f)
+        views = [
+            View(
+                v.turns,
+                repeat(v.keys, f),
+                repeat(v.changes, f),
+                repeat(v.motions, f),
+                repeat(v.steps, f),
+                repeat(v.features, f),
+                repeat(v.moving, f),
+            )
+            for v in look.views
+        ]
+        magnitude, logits, motion = self.interpolate(views, tau, gap)
         first, second = to_both_ends(motion, tau)
         before = warp(repeat(look.labels.flatten(0, 1), f), first)
         after = warp(repeat(look.labels[:, neighbours(t, cyclic)[:, 2]].flatten(0, 1), f), second)
@@ -310,9 +358,7 @@ class HDLNet(nn.Module):
         logits = (own + (1 - time) * before + time * after) / 2
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
-        velocity, tissue = self.synthesis.decode(
-            repeat(moving, f), repeat(look.steps, f), magnitude, logits, motion, tau, gap, repeat(beat, f)
-        )
+        velocity, tissue = self.move(views, magnitude, logits, motion, tau, gap, beat)
         blocks = torch.cat(
             (magnitude.clamp_min(0), torch.softmax(logits, dim=1), velocity, torch.sigmoid(tissue)), dim=1
         )
@@ -320,6 +366,11 @@ class HDLNet(nn.Module):
         acquired = (times == 0).unsqueeze(-1).unsqueeze(-1)
         magnitude = torch.where(acquired, image.unsqueeze(2), blocks[:, 0] * look.scale.unsqueeze(-1))
         return torch.cat((magnitude.unsqueeze(1), blocks[:, 1:]), dim=1)
+
+
+def mean(parts: list[Tensor]) -> Tensor:
+    """Averages tensors of one shape."""
+    return torch.stack(parts).mean(0)
 
 
 def repeat(x: Tensor, times: int) -> Tensor:

@@ -164,23 +164,34 @@ def local_contrast(frames: Tensor) -> Tensor:
     return frames / torch.sqrt(power + 0.01)
 
 
-def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """What the trunks see of a gap: the frames, their differences and contrast, and the motion between neighbours.
+def gap_channels(keys: Tensor, motions: Tensor) -> Tensor:
+    """Puts together what the trunks see of a gap: the frames, their differences and contrast, and their motion.
 
     Args:
         keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
+        motions: [B, 18, X / 2, Y / 2] float, pixels: before, in and after the gap, each as ``image_motion`` gives it.
 
     Returns:
         [B, 54, X / 2, Y / 2] like ``keys``: pixels of the frames, of their differences and of the local contrast of
-        the inner two, and motion at all scales; and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels:
-        before, in and after the gap.
+        the inner two, and motion at all scales.
     """
     differences = (keys[:, 1:] - keys[:, :-1]) * 3
-    motions = motions_between(keys)
-    seen = motions.flatten(1, 2).to(keys.dtype)
     pixels = torch.cat((keys, differences, local_contrast(keys[:, 1:3])), dim=1)
-    view = torch.cat((F.pixel_unshuffle(pixels, 2), seen), dim=1)
-    return view, motions[:, :, :2].flatten(1, 2)
+    return torch.cat((F.pixel_unshuffle(pixels, 2), motions.to(keys.dtype)), dim=1)
+
+
+def gap_view(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Looks at a gap.
+
+    Args:
+        keys: [B, 4, X, Y] float, as in ``gap_channels``.
+
+    Returns:
+        What the trunks see, [B, 54, X / 2, Y / 2], and the finest motion alone, [B, 6, X / 2, Y / 2] float64, pixels:
+        before, in and after the gap.
+    """
+    motions = motions_between(keys)
+    return gap_channels(keys, motions.flatten(1, 2)), motions[:, :, :2].flatten(1, 2)
 
 
 def outer_reach(frames: int) -> int:

@@ -12,6 +12,7 @@ from scripts.networks.cycle import SLOPE_REACH, slopes
 from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import STEPS, outer_reach, spline_frames, warp
 from scripts.networks.phase_synthesis import PIXEL_CM
+from scripts.networks.turns import turn, turn_vectors
 from scripts.phantom.scanner import add_noise
 
 from .sources import Source
@@ -19,23 +20,6 @@ from .sunnybrook import NOT_POOL, UNKNOWN
 
 GAP_SLOPES = slopes(torch.eye(2 * SLOPE_REACH + 2)[None, :, None], torch.zeros(1, dtype=torch.int64))[SLOPE_REACH, :, 0]
 """What each frame of a row gives to the slopes at both ends of the gap in its middle, [2, frames of the row]."""
-
-
-def turn_vectors(field: Tensor, turns: int) -> Tensor:
-    """Turns a field of vectors with its picture, as ``torch.rot90`` turns a picture.
-
-    Args:
-        field: [T, C, X, Y] float; the first two of C channels are the components along X and Y.
-        turns: number of turns by 90 degrees.
-
-    Returns:
-        The same shape (square pictures).
-    """
-    field = torch.rot90(field, turns, (-2, -1))
-    for _ in range(turns):
-        # rot90 carries what was along Y to -X, and what was along X to Y.
-        field = torch.cat((-field[:, 1:2], field[:, :1], field[:, 2:]), dim=1)
-    return field
 
 
 def displacements(velocity: Tensor, targets: list[int], frames: int) -> Tensor:
@@ -158,8 +142,7 @@ class Windows(Dataset):
         if source.velocity is not None and source.wall is not None:
             window, turns = self._square(images.shape[-1])
             images, labels, wall = (
-                torch.rot90(v[(..., *window)], turns, (-2, -1))
-                for v in (images, labels, source.wall[[t % frames for t in targets]])
+                turn(v[(..., *window)], turns) for v in (images, labels, source.wall[[t % frames for t in targets]])
             )
             steps = [t % frames for t in range(keys[1], keys[2] + 1)]
             field = turn_vectors(source.velocity[(slice(None), steps, *window)].float().movedim(0, 1), turns)

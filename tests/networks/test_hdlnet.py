@@ -10,6 +10,7 @@ from scripts.networks import HDLNet
 from scripts.networks.cycle import neighbours, whole_cycle
 from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view, warp
+from scripts.networks.turns import turn, turn_vectors
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +91,39 @@ def test_a_cine_that_ends_does_not_look_around_its_end(network, image):
     assert neighbours(5, open_ended)[4].tolist() == [3, 4, 4, 4]
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
 @torch.no_grad()
-def test_a_mirrored_picture_has_mirrored_frames_and_labels(network):
-    # Sizes that need no padding, so that mirroring moves no pixel against the coarser levels.
+def test_who_looks_at_all_turns_of_a_picture_turns_everything_with_it(network, turns):
+    everywhere = HDLNet(views=4).eval()
+    everywhere.load_state_dict(network.state_dict())
+    # Sizes that need no padding, so that turning moves no pixel against the coarser levels.
     image = torch.rand(1, 4, 48, 64, generator=torch.Generator().manual_seed(3)) * 500
-    with torch.no_grad():
-        here, there = (network(x).unflatten(1, (8, -1))[:, :4] for x in (image, image.flip(3)))
-    assert torch.allclose(here[:, 0], there[:, 0].flip(-1), atol=0.05)
-    assert torch.allclose(here[:, 1:], there[:, 1:].flip(-1), atol=1e-4)
+    here, there = (everywhere(x).unflatten(1, (8, -1))[0] for x in (image, turn(image, turns)))
+    assert torch.allclose(turn(here[0], turns), there[0], atol=0.05)
+    assert torch.allclose(turn(here[[1, 2, 3, 7]], turns), there[[1, 2, 3, 7]], atol=1e-4)
+    velocity = turn_vectors(here[4:7].movedim(0, 1), turns).movedim(0, 1)
+    assert torch.allclose(velocity, there[4:7], atol=1e-3)
+    once = network(image).unflatten(1, (8, -1))[0]
+    assert (once[4:7] - here[4:7]).abs().max() > 0.1  # two of the four views are not the mean of all
+
+
+@torch.no_grad()
+def test_frames_are_the_mean_of_what_is_made_of_each_view(network):
+    image = torch.rand(1, 4, 48, 32, generator=torch.Generator().manual_seed(3)) * 500
+    alone = HDLNet(views=1).eval()
+    alone.load_state_dict(network.state_dict())
+    one, two = alone(image)[0, :24], turn(alone(turn(image, 1))[0, :24], 3)
+    both = network(image)[0, :24]
+    seen = (one > 0) & (two > 0)  # nothing is darker than no signal: what would be is cut off
+    assert seen.float().mean() > 0.3
+    assert torch.allclose(((one + two) / 2)[seen], both[seen], atol=0.02)
+    assert (one - both).abs().max() > 1
+
+
+@pytest.mark.parametrize("views", [0, 5])
+def test_a_number_of_views_that_is_none_is_refused(views):
+    with pytest.raises(ValueError, match="views: expected 1 to 4"):
+        HDLNet(views=views)(torch.rand(1, 3, 32, 32))
 
 
 def test_a_stack_is_its_slices(network):

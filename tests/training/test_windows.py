@@ -7,7 +7,7 @@ from scripts.networks.cycle import slope_weight
 from scripts.networks.motion import warp
 from scripts.training.losses import region
 from scripts.training.sources import Source, phantom_sources
-from scripts.training.windows import GAP_SLOPES, Windows, displacements, turn_vectors
+from scripts.training.windows import GAP_SLOPES, Windows, displacements
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +86,6 @@ def test_true_motion_explains_the_frames_better_than_blending(sources):
             carried += float((((1 - t) * first + t * second - truth)[where] ** 2).sum())
             blended += float(((linear - truth)[where] ** 2).sum())
     assert carried < 0.6 * blended
-
-
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_vectors_point_where_the_picture_turns(turns):
-    x, y = torch.meshgrid(torch.arange(5.0) - 2, torch.arange(5.0) - 2, indexing="ij")
-    outward = torch.stack((x, y))[None]
-    assert torch.equal(turn_vectors(outward, turns), outward)
 
 
 def test_displacement_of_a_constant_velocity():
