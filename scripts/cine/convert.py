@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydicom.misc import is_dicom
+
 from .dicom import read_dicom
+from .dicom_scan import visible_files
 from .folder import MANIFEST, whole_folder
 from .manifest import read_manifest
 from .nifti import is_nifti, read_nifti, read_study_folder, stem, write_study
@@ -15,8 +18,8 @@ def read_study(source: str | Path, series: str | int | None = None, rr_ms: float
     """Read a short-axis cine, whatever holds it.
 
     Args:
-        source: Study folder (`study.json` and NIfTI), NIfTI file, folder with one NIfTI file, DICOM folder or DICOM
-            file.
+        source: Study folder (`study.json` and NIfTI), NIfTI file, folder with one NIfTI file and no DICOM, DICOM folder
+            or DICOM file.
         series: DICOM only: which cine, if there are several; a number from the list in the message, or a
             SeriesInstanceUID.
         rr_ms: RR interval in ms, in place of what the source says.
@@ -32,6 +35,12 @@ def read_study(source: str | Path, series: str | int | None = None, rr_ms: float
     if (source / MANIFEST).is_file():
         return read_study_folder(source, rr_ms)
     images = _nifti_files(source)
+    dicom = next(filter(is_dicom, visible_files(source)), None) if images else None
+    if dicom:
+        raise CineError(
+            f"{source}: found NIfTI ({images[0].name}) and DICOM ({dicom.relative_to(source)}), expected one kind; "
+            "name the file, or a folder of one kind"
+        )
     if len(images) > 1:
         names = ", ".join(path.name for path in images[:10])
         raise CineError(f"{source}: found {len(images)} NIfTI files ({names}), expected one; name the file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from .dicom_scan import Frame, scan
 from .dicom_select import select
-from .dicom_timing import LONGEST_STEP, Timing, timed
+from .dicom_timing import Timing, timed
 from .study import CineError, Study, check_image, require_rr
 
 #: DICOM's patient axes point left, posterior, head (PS3.3 C.7.6.2.1.1); nibabel's right, anterior, head.
@@ -72,31 +73,50 @@ def study_of(slices: Sequence[Timing], source: str, notes: Sequence[str]) -> tup
         The study, and the affine (RAS, mm) of its slices in the order given, which need not be the study's.
     """
     affine, geometry_notes = stack_affine([timing.frames for timing in slices])
-    cyclic = all(timing.cyclic for timing in slices)
-    late = f"the frames end more than {LONGEST_STEP:g} frames before the end of RR: gated prospectively, not cyclic"
-    study = Study.arranged(
-        read_pixels(slices, check_image),
-        affine,
-        [timing.rr_ms for timing in slices],
-        np.array([timing.times_ms for timing in slices]),
-        cyclic=cyclic,
-        sop_instance_uids=[[frame.sop_uid for frame in timing.frames] for timing in slices],
-        provenance={
-            "rr_ms": _sources([timing.rr_from for timing in slices]),
-            "frame_times_ms": _sources([timing.order_from for timing in slices]),
-            "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) PixelSpacing",
-            "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
-            "source": source,
-        },
-        notes=[
-            *notes,
-            *([] if cyclic else [late]),
-            *_counted([note for timing in slices for note in timing.notes]),
-            *geometry_notes,
-        ],
-        vendor=slices[0].frames[0].vendor,
-    )
+    cyclic = 2 * sum(timing.cyclic for timing in slices) > len(slices)
+    pixels = read_pixels(slices, check_image)
+    try:
+        study = Study.arranged(
+            pixels,
+            affine,
+            [timing.rr_ms for timing in slices],
+            np.array([timing.times_ms for timing in slices]),
+            cyclic=cyclic,
+            sop_instance_uids=[[frame.sop_uid for frame in timing.frames] for timing in slices],
+            provenance={
+                "rr_ms": _sources([timing.rr_from for timing in slices]),
+                "frame_times_ms": _sources([timing.order_from for timing in slices]),
+                "affine": "(0020,0032) ImagePositionPatient, (0020,0037) ImageOrientationPatient, (0028,0030) "
+                "PixelSpacing",
+                "slice_order": "base to apex, by (0020,0032) ImagePositionPatient along the image normal",
+                "source": source,
+            },
+            notes=[
+                *notes,
+                *_prospective(slices, cyclic),
+                *_counted([note for timing in slices for note in timing.notes]),
+                *geometry_notes,
+            ],
+            vendor=slices[0].frames[0].vendor,
+        )
+    except CineError as error:
+        place = os.path.commonpath([frame.path for timing in slices for frame in timing.frames])
+        raise CineError(f"{place}: {error}") from error
     return study, affine
+
+
+def _prospective(slices: Sequence[Timing], cyclic: bool) -> list[str]:
+    """A note on slices whose frames end before RR does; of an odd one among many RR may be wrong."""
+    late = [timing for timing in slices if not timing.cyclic]
+    if not late:
+        return []
+    rr, times, source = late[0].rr_ms, late[0].times_ms, late[0].rr_from
+    covered = times[-1] - times[0] + np.median(np.diff(times))
+    taken = "taken as cyclic, as most are" if cyclic else "gated prospectively, not cyclic"
+    return [
+        f"in {len(late)} of {len(slices)} slice(s) the frames end before RR does (the first: frames over {covered:.0f} "
+        f"ms, RR = {rr:.0f} ms from {source}): {taken}"
+    ]
 
 
 def _sources(names: Sequence[str]) -> str:
@@ -123,7 +143,12 @@ def stack_affine(planes: Sequence[Sequence[Frame]]) -> tuple[NDArray[np.float64]
         start = origins.mean(axis=0) + index[0] * step
         off = float(np.abs(origins - start - np.outer(np.arange(len(planes)), step)).max())
         if off > 0.5:
-            notes.append(f"(0020,0032) ImagePositionPatient: slices lie up to {off:.1f} mm off an evenly spaced stack")
+            steps = np.linalg.norm(np.diff(origins, axis=0), axis=1)
+            missing = steps.max() >= 1.5 * steps.min()
+            notes.append(
+                f"(0020,0032) ImagePositionPatient: slices lie up to {off:.1f} mm off an evenly spaced stack"
+                + (f", {steps.min():.1f} to {steps.max():.1f} mm apart: a slice may be missing" if missing else "")
+            )
     else:
         step, start = np.cross(row, column) * (first.thickness or 1.0), origins[0]
         if not first.thickness:
@@ -154,6 +179,11 @@ def read_pixels(slices: Sequence[Timing], check: Callable[[NDArray, str], None])
                 decoded = dataset.pixel_array
             except Exception as error:  # decoders raise many kinds, all of which mean that the pixels cannot be had
                 raise CineError(f"{path}: (7FE0,0010) PixelData cannot be read; {_why(dataset, error)}") from error
+            if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+                raise CineError(
+                    f"{path}: (0028,0004) PhotometricInterpretation: found MONOCHROME1 (bright is stored as low), "
+                    "expected MONOCHROME2"
+                )
             for z, t, frame in wanted:
                 image = decoded if decoded.ndim == 2 else decoded[frame.index or 0]
                 slope, intercept = rescale(dataset, frame)
@@ -184,5 +214,15 @@ def rescale(dataset: Dataset, frame: Frame) -> tuple[float, float]:
         ]
         found = [g.PixelValueTransformationSequence for g in groups if "PixelValueTransformationSequence" in g]
         values = found[0][0] if found and found[0] else Dataset()
-    slope, intercept = values.get("RescaleSlope"), values.get("RescaleIntercept")
-    return (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
+    return (
+        _number(values, "RescaleSlope", "(0028,1053)", 1.0, frame),
+        _number(values, "RescaleIntercept", "(0028,1052)", 0.0, frame),
+    )
+
+
+def _number(values: Dataset, keyword: str, tag: str, absent: float, frame: Frame) -> float:
+    try:
+        value = values.get(keyword)
+        return absent if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise CineError(f"{frame.where}: {tag} {keyword}: cannot be read ({error}), expected a number") from error

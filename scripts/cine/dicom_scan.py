@@ -24,6 +24,9 @@ DERIVED_BY_US = "HDL_MVM"
 #: ImageType values from the third on, and ComplexImageComponent, of no magnitude image (PS3.3 C.8.3.1, C.8.13.3.1).
 _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", "R", "REAL", "I", "IMAGINARY", DERIVED_BY_US}
 
+#: Direction cosines this far off unit length, or off right angles, were rounded by an export; beyond, they are wrong.
+_ROUNDED = 0.1
+
 #: Everything that is read from a header. Nothing that names the patient is among it.
 _TAGS = [
     "SpecificCharacterSet",
@@ -65,7 +68,7 @@ class Frame:
         index: Frame in that file; None in a classic file.
         size: (Rows, Columns).
         spacing: Between rows, between columns, mm; NaN if absent.
-        orientation: Row and column direction cosines, shape (6,), LPS; NaN if absent.
+        orientation: Row and column direction, unit vectors at right angles, shape (6,), LPS; NaN if absent or unusable.
         position: Centre of the first pixel, shape (3,), LPS, mm; NaN if absent.
         thickness: SpacingBetweenSlices, else SliceThickness, mm; None if absent. Only used for a single slice.
         trigger_ms, nominal_ms, heart_rate: TriggerTime (ms), NominalInterval (ms), HeartRate (1/min), or None.
@@ -107,7 +110,7 @@ def scan(source: Path) -> list[Frame]:
     """
     if not source.exists():
         raise CineError(f"{source}: no such file or folder")
-    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file() and p.name[0] != ".")
+    paths = [source] if source.is_file() else sorted(visible_files(source))
     frames: list[Frame] = []
     # Scanners and anonymisers write UIDs and decimals that break the rules, such as components with leading zeros.
     with pydicom.config.disable_value_validation():
@@ -116,6 +119,15 @@ def scan(source: Path) -> list[Frame]:
     if not frames:
         raise CineError(f"{source}: no cine found: none of the {len(paths)} file(s) is a DICOM MR image")
     return _without_copies(frames)
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Files in a folder and its subfolders; hidden ones, and those in hidden subfolders, are nobody's images."""
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def _read(path: Path) -> Iterator[Frame]:
@@ -138,10 +150,16 @@ def _read(path: Path) -> Iterator[Frame]:
         return
     shared = _first(header.get("SharedFunctionalGroupsSequence"))
     per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+    count = _int(header.get("NumberOfFrames")) or 1
     if shared or any(len(item) for item in per_frame):
+        if len(per_frame) != count:
+            raise CineError(
+                f"{path}: (5200,9230) PerFrameFunctionalGroupsSequence: found {len(per_frame)} items, expected one for "
+                f"each frame: (0028,0008) NumberOfFrames is {count}"
+            )
         for index, groups in enumerate(per_frame):
             yield _enhanced(path, header, index, shared, groups)
-    elif (_int(header.get("NumberOfFrames", 1)) or 1) == 1:
+    elif count == 1:
         yield _frame(path, None, header, header, header.get("ComplexImageComponent"), header.get("ImageType"))
 
 
@@ -168,7 +186,7 @@ def _frame(path: Path, index: int | None, header: Dataset, values: Any, componen
         vendor=str(header.get("Manufacturer") or "unknown"),
         size=(rows, columns),
         spacing=tuple(_vector(values.get("PixelSpacing"), 2)),
-        orientation=_vector(values.get("ImageOrientationPatient"), 6),
+        orientation=_directions(values.get("ImageOrientationPatient")),
         position=_vector(values.get("ImagePositionPatient"), 3),
         thickness=_float(values.get("SpacingBetweenSlices")) or _float(values.get("SliceThickness")),
         trigger_ms=_float(_either(values.get("TriggerTime"), values.get("NominalCardiacTriggerDelayTime"))),
@@ -207,7 +225,7 @@ def _enhanced(path: Path, header: Dataset, index: int, shared: Dataset, groups: 
 def _without_copies(frames: list[Frame]) -> list[Frame]:
     """Drop copied files: same UID, same place in the cine. Equal UIDs alone may be an anonymiser's work."""
     unique = {
-        (f.sop_uid or f.path, f.index, f.series_uid, f.instance, f.trigger_ms, f.position.tobytes()): f
+        (f.sop_uid or f.path, f.index, f.series_uid, f.instance, f.temporal, f.trigger_ms, f.position.tobytes()): f
         for f in reversed(frames)
     }
     return list(reversed(unique.values()))
@@ -246,3 +264,16 @@ def _vector(value: Any, length: int) -> np.ndarray:
     if len(numbers) != length or None in numbers:
         return np.full(length, np.nan)
     return np.array(numbers, float)
+
+
+def _directions(value: Any) -> np.ndarray:
+    """Directions of row and column as unit vectors at right angles; NaN if the numbers are no rounding of any."""
+    row, column = _vector(value, 6).reshape(2, 3)
+    lengths = np.linalg.norm([row, column], axis=1)
+    if not (np.abs(lengths - 1) <= _ROUNDED).all():
+        return np.full(6, np.nan)
+    row, column = row / lengths[0], column / lengths[1]
+    if abs(row @ column) > _ROUNDED:
+        return np.full(6, np.nan)
+    column = column - (row @ column) * row
+    return np.concatenate([row, column / np.linalg.norm(column)])

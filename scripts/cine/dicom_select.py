@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ _PARALLEL = np.cos(np.deg2rad(1.0))
 _NEARLY_PARALLEL = np.cos(np.deg2rad(10.0))
 #: Images closer than this lie at one place.
 SAME_PLACE_MM = 0.5
+#: Slices closer than this share of their distance or thickness overlap, as those of two stacks do.
+_OVERLAP = 0.75
 #: Ratio of the widest to the narrowest step between slices that still passes for even.
 _EVEN = 1.2
 #: Words of a description that tell the slices of one stack apart, as their numbers do.
@@ -169,9 +172,9 @@ def _candidates(group: list[Frame]) -> list[Candidate]:
     """Stacks in a group of parallel images, each of one acquisition.
 
     A series that covers several places is a stack of its own. Series of one place make a stack together if they have
-    the same number of frames and the same description, but for the slice. Of these a place that was imaged more than
-    once is never merged: the first candidate takes the first series at each such place, the second candidate the
-    second, and so on.
+    the same number of frames and the same description, but for the slice, and do not overlap as a stack that was
+    acquired again a little off does. Of these a place that was imaged more than once is never merged: the first
+    candidate takes the first series at each such place, the second candidate the second, and so on.
     """
     normal = _normal(group[0])
     series: dict[str, list[Frame]] = defaultdict(list)
@@ -189,10 +192,36 @@ def _candidates(group: list[Frame]) -> list[Candidate]:
             single[_kind(images[0].description), len(images)].append(images)
     for slices in single.values():
         slices.sort(key=lambda images: (series_number(images[0]), images[0].series_uid))
-        places = _by_place(slices, [_height(images[0], normal) for images in slices])
-        for repeat in range(max(map(len, places))):
-            found.append(Candidate(tuple(tuple(place[min(repeat, len(place) - 1)]) for place in places)))
+        for run in _runs(slices, normal):
+            places = _by_place(run, [_height(images[0], normal) for images in run])
+            for repeat in range(max(map(len, places))):
+                found.append(Candidate(tuple(tuple(place[min(repeat, len(place) - 1)]) for place in places)))
     return found
+
+
+def _runs(slices: list[list[Frame]], normal: NDArray[np.float64]) -> list[list[list[Frame]]]:
+    """Slices in order of acquisition, apart where the stack was acquired again a little off.
+
+    Slices that overlap are one stack only as far as they go one way; without overlap the order is the scanner's choice.
+    """
+    heights = [_height(images[0], normal) for images in slices]
+    steps = np.diff(np.sort(heights))
+    thickness = [abs(images[0].thickness) for images in slices if images[0].thickness]
+    if not thickness or not ((steps > SAME_PLACE_MM) & (steps < _OVERLAP * np.median(thickness))).any():
+        return [slices]
+    starts, way = [0], 0.0
+    for k, step in enumerate(np.diff(heights), 1):
+        turn = float(np.sign(step)) if abs(step) > SAME_PLACE_MM else 0.0
+        if turn * way < 0:
+            # A stack that begins beyond the end of the one before, to come back along it, turns one slice late.
+            own = np.abs(np.diff(heights[starts[-1] : k]))
+            usual = float(np.median(own[:-1])) if len(own) > 1 else 0.0
+            late = own[-1] < _OVERLAP * usual and _OVERLAP * abs(step) < usual
+            starts.append(k - int(late))
+            way = turn if late else 0.0
+        else:
+            way = way or turn
+    return [slices[start:end] for start, end in pairwise([*starts, len(slices)])]
 
 
 def _kind(description: str) -> tuple[str, ...]:

@@ -15,6 +15,10 @@ from .study import CineError, plausible_rr
 LONGEST_STEP = 1.75
 #: Tags that state RR and differ by more than this disagree.
 _TOLERANCE = 0.1
+#: Tags state RR rounded (a heart rate in whole beats a minute): this share of it may be missing after the last frame.
+_ROUNDED_RR = 0.03
+#: Trigger times that cover a smaller share of RR are in another unit.
+_SHORTEST_SPAN = 0.25
 
 _TRIGGER = "(0018,1060) TriggerTime"
 _NOMINAL = "(0018,1062) NominalInterval"
@@ -41,7 +45,7 @@ class Timing:
         cyclic: Whether the frames cover RR, so that the first follows the last.
         order_from: Tag that gave the order.
         rr_from: Tag that gave RR.
-        notes: Tags that disagree.
+        notes: Tags that disagree, values that were assumed.
     """
 
     frames: tuple[Frame, ...]
@@ -56,10 +60,11 @@ class Timing:
 def timed(plane: Sequence[Frame], rr_ms: float | None = None) -> Timing:
     """Sort a slice's frames in time.
 
-    TriggerTime (PS3.3 C.7.6.18.2) is believed if it differs from frame to frame and stays within one RR. Otherwise
-    TemporalPositionIdentifier, then InstanceNumber give the order, and the frames are spread evenly over RR. RR is
-    `rr_ms`, else NominalInterval, else 60000 / HeartRate, else the span of the trigger times and one step; but
-    HeartRate comes before NominalInterval where the trigger times bear it out and not the other.
+    TriggerTime (PS3.3 C.7.6.18.2) is believed if it differs from frame to frame and covers RR or a good part of it. If
+    it covers less, or evenly another plausible RR, it gives the order alone; otherwise TemporalPositionIdentifier, then
+    InstanceNumber do; and the frames are spread evenly over RR. RR is `rr_ms`, else NominalInterval, else 60000 /
+    HeartRate, else the span of the trigger times and one step; but HeartRate comes before NominalInterval where the
+    trigger times bear it out and not the other.
 
     Args:
         plane: Frames of one slice, in any order.
@@ -92,29 +97,50 @@ def _named(plane: Sequence[Frame], text: str) -> str:
 def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     trigger = np.array([np.nan if f.trigger_ms is None else f.trigger_ms for f in plane])
     span = _span(trigger)
-    stated = _stated(plane, rr_ms, span)
-    notes = _disagreements(stated)
-    if span and not stated and plausible_rr(span):
-        stated = {_TRIGGER: span}
-    if not stated:
-        raise CineError(
-            f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
-            f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
-        )
-    rr_from, rr = next(iter(stated.items()))
-    if span and span <= (1 + _TOLERANCE) * rr:
-        order = np.argsort(trigger)
+    rr_from, rr, notes = _rr(plane, rr_ms, trigger, span)
+    as_times = span is not None and _SHORTEST_SPAN * rr <= span <= (1 + _TOLERANCE) * rr
+    if as_times or (span is not None and _in_order(trigger, span, rr)):
+        order, order_from = np.argsort(trigger), _TRIGGER
+        _check_gaps([plane[i] for i in order], trigger[order], _TRIGGER, " ms")
+    else:
+        order, order_from = _other_order(plane, trigger)
+    frames = tuple(plane[i] for i in order)
+    if as_times:
         times = trigger[order]
-        _check_gaps([plane[i] for i in order], times, _TRIGGER, " ms")
-        cyclic = rr - (times[-1] - times[0]) <= LONGEST_STEP * np.median(np.diff(times))
-        return Timing(tuple(plane[i] for i in order), times, rr, bool(cyclic), _TRIGGER, rr_from, tuple(notes))
-    order, order_from = _other_order(plane, trigger)
+        return Timing(frames, times, rr, _reaches_rr(times, rr), order_from, rr_from, notes)
     if span:
-        notes.append(
-            f"{_TRIGGER} covers {span:.0f} ms, more than RR ({rr:.0f} ms): not believed; order from {order_from}"
-        )
-    times = np.arange(len(plane)) * rr / len(plane)
-    return Timing(tuple(plane[i] for i in order), times, rr, True, order_from, rr_from, tuple(notes))
+        extent = f"{span:.0f} ms, more than RR" if span > rr else f"{span:.3g} ms, less than a quarter of RR"
+        spread = f"order from {order_from}, frames evenly over RR"
+        notes += (f"{_TRIGGER} covers {extent} ({rr:.0f} ms): not believed as times; {spread}",)
+    return Timing(frames, np.arange(len(plane)) * rr / len(plane), rr, True, order_from, rr_from, notes)
+
+
+def _in_order(trigger: np.ndarray, span: float, rr: float) -> bool:
+    """Whether trigger times that are no times within RR still tell the order: in another unit, or of another RR."""
+    steps = np.diff(np.sort(trigger))
+    return span < rr or (plausible_rr(span) and bool(steps.max() <= LONGEST_STEP * np.median(steps)))
+
+
+def _reaches_rr(times: np.ndarray, rr: float) -> bool:
+    """Whether the first frame follows the last: no frame is left out between them, beyond what a rounded RR allows."""
+    rest, step = rr - (times[-1] - times[0]), np.median(np.diff(times))
+    return bool(rest <= max(LONGEST_STEP * step, step + _ROUNDED_RR * rr))
+
+
+def _rr(
+    plane: Sequence[Frame], rr_ms: float | None, trigger: np.ndarray, span: float | None
+) -> tuple[str, float, tuple[str, ...]]:
+    """Where RR is from, RR in ms, and notes. `span` is of the trigger times, ms."""
+    stated = _stated(plane, rr_ms, span)
+    if stated:
+        rr_from, rr = next(iter(stated.items()))
+        return rr_from, rr, tuple(_disagreements(stated))
+    if span and plausible_rr(span):
+        return _TRIGGER, span, (f"no tag states RR: it was taken from what {_TRIGGER} covers",)
+    raise CineError(
+        f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
+        f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
+    )
 
 
 def _stated(plane: Sequence[Frame], rr_ms: float | None, span: float | None) -> dict[str, float]:
@@ -135,8 +161,6 @@ def _agree(one_ms: float, other_ms: float) -> bool:
 
 def _disagreements(stated: dict[str, float]) -> list[str]:
     """Notes on sources of RR that differ from the first one."""
-    if not stated:
-        return []
     (best, rr), *others = stated.items()
     return [
         f"{name} gives RR = {other:.0f} ms; {rr:.0f} ms was taken, from {best}"

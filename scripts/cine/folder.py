@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .study import CineError
@@ -37,6 +37,7 @@ def whole_folder(out: str | Path, source: str | Path, mark: str = MANIFEST) -> I
         raise CineError(
             f"{out}: the folder holds files that are no earlier result (no {mark}); choose an empty or a new folder"
         )
+    missing = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -51,3 +52,6 @@ def whole_folder(out: str | Path, source: str | Path, mark: str = MANIFEST) -> I
             shutil.rmtree(old.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # what was made for nothing; a folder that holds something stays
+            for parent in missing:
+                parent.rmdir()

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from .folder import MANIFEST
-from .study import CineError, Study
+from .study import CineError, Study, require_rr
 
 FORMAT = "hdl_mvm study"
 VERSION = 1
@@ -86,22 +86,32 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def study_from(content: dict[str, Any], pixels: np.ndarray, path: str | Path, rr_ms: float | None = None) -> Study:
+def study_from(
+    content: dict[str, Any], pixels: np.ndarray, affine: np.ndarray, path: str | Path, rr_ms: float | None = None
+) -> Study:
     """Join a manifest and its image.
 
     Args:
         content: What `read_manifest` returned.
         pixels: Image, shape (X, Y, Z, T).
+        affine: Of the image, voxel to RAS mm, shape (4, 4).
         path: Of the manifest, for messages.
         rr_ms: RR of every slice in ms, in place of the manifest's.
 
     Raises:
-        CineError: If a field is missing or does not fit the image.
+        CineError: If a field is missing or does not fit the image, or the study is not a valid one.
     """
     try:
         if list(pixels.shape) != list(content["shape"]):
-            raise CineError(f"{path}: shape is {content['shape']}, but the image's is {list(pixels.shape)}")
+            raise CineError(f"shape is {content['shape']}, but the image's is {list(pixels.shape)}")
+        if not np.allclose(affine, np.asarray(content["affine"], float), rtol=0, atol=0.01):
+            raise CineError(
+                f"found another affine than that of {content['image']}, expected the same: the image was changed after "
+                "the manifest was written"
+            )
         times, rr = np.asarray(content["frame_times_ms"], float), np.asarray(content["rr_ms"], float)
+        for z, value in enumerate(rr):
+            require_rr(value, f"slice {z}")
         provenance = dict(content["provenance"])
         if rr_ms is not None:
             times, rr = times * (rr_ms / rr)[:, None], np.full_like(rr, rr_ms)
@@ -118,8 +128,8 @@ def study_from(content: dict[str, Any], pixels: np.ndarray, path: str | Path, rr
             sop_instance_uids=tuple(tuple(row) for row in content["sop_instance_uids"]),
             vendor=str(content["vendor"]),
         )
-    except CineError:
-        raise
+    except CineError as error:
+        raise CineError(f"{path}: {error}") from error
     except KeyError as error:
         raise CineError(f"{path}: the field {error} is missing") from error
     except (TypeError, ValueError) as error:

@@ -13,6 +13,8 @@ RR_RANGE_MS = (250.0, 2500.0)
 
 #: Right, posterior, head in RAS: where the base lies. X x Y of an image viewed from the apex points there.
 APEX_TO_BASE = np.array([1.0, -1.0, 1.0])
+#: A plane whose normal has less than this cosine to that direction does not tell its two sides apart.
+_UNDECIDED = 0.1
 
 
 class CineError(ValueError):
@@ -39,7 +41,8 @@ def require_rr(rr_ms: float | str | None, where: str = "argument rr_ms") -> floa
     except (TypeError, ValueError):
         value = float("nan")
     if not plausible_rr(value):
-        raise CineError(f"{where}: found RR = {rr_ms!r}, expected {RR_RANGE_MS[0]:.0f} to {RR_RANGE_MS[1]:.0f} ms")
+        found = rr_ms.item() if isinstance(rr_ms, np.generic) else rr_ms
+        raise CineError(f"{where}: found RR = {found!r}, expected {RR_RANGE_MS[0]:.0f} to {RR_RANGE_MS[1]:.0f} ms")
     return value
 
 
@@ -194,6 +197,11 @@ class Study:
                     "the slices lie along a body axis, which a short axis does not: the affine may be a placeholder; "
                     "check the view and the slice order"
                 )
+            if abs(_normal(matrix) @ APEX_TO_BASE) < _UNDECIDED * np.linalg.norm(APEX_TO_BASE):
+                remarks.append(
+                    "the image plane lies along the usual direction of the long axis, so that the view, from the apex "
+                    "or from the base, is undecided; check the view and the slice order"
+                )
         else:
             sources["view"] = sources["slice_order"] = "as stored: the source has no patient orientation"
         return cls(
@@ -238,6 +246,7 @@ class Study:
             )
 
     def _check_timing(self) -> None:
+        covered = self.frame_duration_ms * self.shape[3]
         for z, (rr, times) in enumerate(zip(self.rr_ms, self.frame_times_ms, strict=True)):
             require_rr(rr, f"slice {z}")
             steps = np.diff(times)
@@ -246,6 +255,12 @@ class Study:
             if times[-1] - times[0] > 1.1 * rr:
                 raise CineError(
                     f"slice {z}: found frames over {times[-1] - times[0]:.0f} ms, expected one RR ({rr:.0f} ms)"
+                )
+            # The frames' duration is all that a NIfTI header says of time: its readers would refuse this as RR.
+            if not self.cyclic and covered[z] < RR_RANGE_MS[0]:
+                raise CineError(
+                    f"slice {z}: found frames that cover {covered[z]:.0f} ms of RR = {rr:.0f} ms and are not cyclic, "
+                    f"expected at least {RR_RANGE_MS[0]:.0f} ms"
                 )
 
 
@@ -256,11 +271,11 @@ def _normal(affine: NDArray) -> NDArray:
 
 
 def seen_from_apex(affine: NDArray) -> bool:
-    """Whether X x Y points from apex to base."""
-    return bool(_normal(affine) @ APEX_TO_BASE > 0)
+    """Whether X x Y points from apex to base. Where both sides are alike, the view as stored counts."""
+    return bool(_normal(affine) @ APEX_TO_BASE >= 0)
 
 
 def base_first(affine: NDArray) -> bool:
     """Whether the third axis runs from base to apex. The side of the image plane decides."""
     normal = _normal(affine)
-    return bool((affine[:3, 2] @ normal) * (normal @ APEX_TO_BASE) < 0)
+    return bool((affine[:3, 2] @ normal) * (normal @ APEX_TO_BASE) <= 0)

@@ -64,7 +64,7 @@ def read_measured(
     Raises:
         CineError: If an image is missing, the venc is not known, or images do not belong together.
     """
-    if venc and (len(venc) != 3 or min(venc) <= 0):
+    if venc and (len(venc) != 3 or not all(0 < speed < np.inf for speed in venc)):
         raise CineError(f"argument venc: found {tuple(venc)}, expected three velocities above 0 in cm/s: 20,20,30")
     if sorted(order) != list(AXES):
         raise CineError(f"argument order: found {order!r}, expected the letters x, y, z in some order")

@@ -30,6 +30,32 @@ def test_folder_without_dicom(tmp_path: Path) -> None:
     refused(tmp_path, r"no cine found: none of the 1 file\(s\) is a DICOM MR image")
 
 
+def test_low_that_is_shown_bright(write: Write) -> None:
+    folder = write()
+    edit(folder, lambda ds: setattr(ds, "PhotometricInterpretation", "MONOCHROME1"), "0001-0003.dcm")
+    refused(folder, r"0001-0003.dcm: \(0028,0004\) Photo.*: found MONOCHROME1 .*expected MONOCHROME2")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("keyword", "tag"), [("RescaleSlope", r"\(0028,1053\)"), ("RescaleIntercept", r"\(0028,1052\)")]
+)
+def test_a_rescale_that_is_no_number(keyword: str, tag: str, write: Write) -> None:
+    folder = write()
+    edit(folder, lambda ds: ds.update({"RescaleSlope": "1", "RescaleIntercept": "1"}), "0001-0003.dcm")
+    path = folder / "0001-0003.dcm"
+    element = b"\x28\x00\x53\x10DS\x02\x00" if keyword == "RescaleSlope" else b"\x28\x00\x52\x10DS\x02\x00"
+    content = path.read_bytes()
+    assert content.count(element + b"1 ") == 1
+    path.write_bytes(content.replace(element + b"1 ", element + b"1,"))  # a comma where DICOM has a point
+    refused(folder, rf"0001-0003.dcm: {tag} {keyword}: cannot be read .*'1,'.*expected a number")
+
+
+def test_frames_that_cover_too_little_to_be_a_cine(study: Study, write: Write) -> None:
+    folder = write(frame_times_ms=0.26 * study.frame_times_ms, style="siemens")
+    refused(folder, "slice 0: found frames that cover 208 ms of RR = 800 ms and are not cyclic, expected at least 250")
+
+
 def test_static_stack(study: Study, write: Write) -> None:
     folder = write(pixels=study.magnitude[..., :1], frame_times_ms=[0.0], description="LGE")
     refused(folder, r"a static stack.*series 1 'LGE': 3 image\(s\) at 3 place\(s\)")
@@ -41,7 +67,8 @@ def test_two_frames(study: Study, write: Write) -> None:
 
 
 def test_frames_that_do_not_move(study: Study, write: Write) -> None:
-    refused(write(pixels=np.repeat(study.magnitude[..., :1], FRAMES, -1)), "identical frames .a static stack.")
+    folder = write(pixels=np.repeat(study.magnitude[..., :1], FRAMES, -1))
+    refused(folder, f"{folder}: slice 0: found 8 identical frames .a static stack.")
 
 
 @pytest.mark.parametrize("style", ["ge", "siemens"])

@@ -63,6 +63,56 @@ def test_a_single_slice_does_not_enter_a_series_of_its_own(stack: Write, places:
     assert spacing(stack("x", places, frames, series_number=9), 5) == pytest.approx(8, abs=1e-3)
 
 
+def renumbered(stack: Write, order: list[float], **more: Any) -> Path:
+    """A folder of slices of one kind, a series each, numbered in this order."""
+    for number, place in enumerate(order, 1):
+        folder = stack(f"n{number}", [place], series_number=number, **more)
+    return folder
+
+
+@pytest.mark.parametrize("off", [0.5, 0.25])
+@pytest.mark.parametrize("more", [{}, {"down": True}])
+def test_a_stack_that_was_acquired_again_a_little_off_is_not_merged(
+    stack: Write, off: float, more: dict[str, bool]
+) -> None:
+    again = [place + off for place in range(4)]
+    folder = renumbered(stack, [0, 1, 2, 3, *(again[::-1] if more else again)])
+    with pytest.raises(CineError, match=r"several candidates.*\[1\] series 1, 2, 3, 4 .*\[2\] series 5, 6, 7, 8 "):
+        read_dicom(folder)
+    study = read_dicom(folder, series=2)
+    assert study.shape[2] == 4
+    assert study.spacing_mm[2] == pytest.approx(8, abs=1e-3)
+
+
+def test_a_slice_that_was_acquired_again_a_little_off_is_left_aside(stack: Write) -> None:
+    folder = renumbered(stack, [0, 1, 2, 3, 1.25])
+    assert spacing(folder, 4) == pytest.approx(8, abs=1e-3)
+    assert read_dicom(folder).notes == ("1 other cine(s) in the folder were left aside: series 5 (1 slice(s) x 8 "
+                                        "frames, 20 x 24)",)  # fmt: skip
+
+
+def test_a_stack_acquired_again_at_the_same_places_and_off_them(stack: Write) -> None:
+    folder = renumbered(stack, [0, 1, 2, 2, 1, 0, 0.5, 1.5, 2.5])
+    with pytest.raises(CineError, match=r"\[1\] series 1, 2, 3 .*\[2\] series 4, 5, 6 .*\[3\] series 7, 8, 9 "):
+        read_dicom(folder)
+
+
+@pytest.mark.parametrize("order", [[0, 0.5, 1, 1.5], [1.5, 1, 0.5, 0]])
+def test_slices_that_overlap_in_order_are_one_stack(stack: Write, order: list[float]) -> None:
+    assert spacing(renumbered(stack, order), 4) == pytest.approx(4, abs=1e-3)
+
+
+def test_slices_that_do_not_overlap_are_one_stack_in_any_order(stack: Write) -> None:
+    assert spacing(renumbered(stack, [0, 2, 4, 1, 3, 5]), 6) == pytest.approx(8, abs=1e-3)
+
+
+def test_a_missing_slice_is_noted(stack: Write) -> None:
+    (note,) = read_dicom(renumbered(stack, [0, 1, 3, 4])).notes
+    assert note.endswith("mm off an evenly spaced stack, 8.0 to 16.0 mm apart: a slice may be missing")
+    (note,) = read_dicom(renumbered(stack, [0, 1, 2.4, 3.4])).notes
+    assert note.endswith("mm off an evenly spaced stack")
+
+
 def test_the_menu_offers_no_hybrids(stack: Write) -> None:
     stack("a", [0, 1, 2], style="siemens", series_number=1, description="rest")
     stack("b", [0, 1, 2], style="siemens", series_number=11, description="stress")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -33,10 +35,46 @@ def test_frame_duration_in_any_unit(duration: float, unit: str | None, study: St
     assert bool(found.notes) == (unit is None)
 
 
+def beating(study: Study, share: float = 0.3) -> np.ndarray:
+    """One slice (X, Y, T) whose frames have all but a share in common."""
+    pixels = study.magnitude[:, :, 0]
+    return (1 - share) * pixels[..., :1] + share * pixels
+
+
 def test_a_3d_cine_says_so_in_its_header(study: Study, tmp_path: Path) -> None:
-    found = read_nifti(save(tmp_path / "a.nii.gz", study.magnitude[:, :, 0], 0.1, "sec"))
+    found = read_nifti(save(tmp_path / "a.nii.gz", beating(study), 0.1, "sec"))
     assert found.shape == (20, 24, 1, 8)
     np.testing.assert_allclose(found.rr_ms, [RR_MS], rtol=1e-6)
+    assert found.notes == ("a 3D file: it was taken as one slice of 8 frames",)
+
+
+@pytest.mark.parametrize("share", [0.8, 1])
+def test_a_static_stack_with_a_repetition_time_is_no_cine(share: float, study: Study, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", beating(study, share), 0.045, "sec")  # as dcm2niix writes a stack
+    words = r"a.nii: found a 3D image of shape \(20, 24, 8\) whose first and last frame correlate by 0\.\d\d, expected "
+    with pytest.raises(CineError, match=rf"{words}at least 0.6 .*it looks like a static stack of slices.*give rr_ms"):
+        read_nifti(path)
+    assert read_nifti(path, rr_ms=900).shape == (20, 24, 1, 8)
+
+
+def test_a_3d_image_with_a_constant_frame_is_refused_for_that(study: Study, tmp_path: Path) -> None:
+    pixels = beating(study)
+    pixels[..., 0] = 0.1
+    with pytest.raises(CineError, match="frame 0: found a constant image"):
+        read_nifti(save(tmp_path / "a.nii", pixels, 0.1, "sec"))
+
+
+@pytest.mark.parametrize(("unit", "millimetres"), [("meter", 1000), ("micron", 1e-3), ("mm", 1), (None, 1)])
+def test_the_affine_is_in_mm_whatever_the_unit(
+    unit: str | None, millimetres: float, study: Study, tmp_path: Path
+) -> None:
+    path = save(tmp_path / "a.nii", study.magnitude, 0.1, "sec")
+    image = nib.load(path)
+    affine = oblique_affine()
+    affine[:3] /= millimetres
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(nib.Nifti1Image(study.magnitude, affine, image.header), tmp_path / "b.nii")
+    np.testing.assert_allclose(read_nifti(tmp_path / "b.nii").affine, oblique_affine(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("duration", "unit"), [(0.1, None), (0, "sec"), (1, "sec"), (0.003, "sec")])
@@ -79,6 +117,36 @@ def test_truncated_and_other_files(study: Study, tmp_path: Path) -> None:
         read_nifti(tmp_path / "absent.nii")
 
 
+@pytest.mark.parametrize(
+    ("offset", "code", "message"),
+    [
+        (70, struct.pack("<h", 9999), "cannot be read as NIfTI"),
+        (112, struct.pack("<ff", 2, np.nan), "cannot be read as NIfTI"),
+        (42, struct.pack("<h", -20), "cannot be read as NIfTI"),
+        (44, struct.pack("<h", 0), r"found shape \(20, 0, 3, 8\), expected \(X, Y, T\) or"),
+    ],
+    ids=["data type", "intercept", "negative size", "no size"],
+)
+def test_damaged_headers(offset: int, code: bytes, message: str, study: Study, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", study.magnitude, 0.1, "sec")
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(code)] = code
+    path.write_bytes(content)
+    with pytest.raises(CineError, match=f"a.nii: {message}"):
+        read_nifti(path)
+
+
+@pytest.mark.parametrize("code", [14, 63, 138])
+def test_codes_of_no_unit_are_as_none(code: int, study: Study, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", study.magnitude, 0.1, "sec")
+    content = bytearray(path.read_bytes())
+    content[123] = code
+    path.write_bytes(content)
+    found = read_nifti(path)
+    np.testing.assert_allclose(found.rr_ms, RR_MS, rtol=1e-6)
+    assert "the header sets no time unit; sec was taken" in found.notes[0]
+
+
 def test_bad_pixels_name_the_file(study: Study, tmp_path: Path) -> None:
     pixels = study.magnitude.copy()
     pixels[0, 0, 1, 2] = np.nan
@@ -109,7 +177,7 @@ def test_a_slice_on_disk_is_a_cine_by_its_header(study: Study, tmp_path: Path) -
     assert image.shape == (20, 24, 8)
     assert image.header["pixdim"][4] == pytest.approx(0.1)
     found = read_nifti(path)
-    np.testing.assert_array_equal(found.magnitude[:, :, 0], study.magnitude[:, :, 2])
+    np.testing.assert_array_equal(found.magnitude[:, :, 0], study.magnitude[:, :, 2])  # noise: no frame is like another
     np.testing.assert_allclose(found.affine[:3, 3], study.affine[:3, 3] + 2 * study.affine[:3, 2], atol=1e-4)
 
 
@@ -121,6 +189,9 @@ def test_a_slice_on_disk_is_a_cine_by_its_header(study: Study, tmp_path: Path) -
         ({"shape": [1, 2, 3, 4]}, r"shape is \[1, 2, 3, 4\], but the image's is"),
         ({"image": "gone.nii.gz"}, "names the image gone.nii.gz, which is missing"),
         ({"notes": 5}, "a field is malformed"),
+        ({"affine": np.eye(4).tolist()}, "found another affine than that of heart.nii.gz, .*the image was changed"),
+        ({"rr_ms": [800, 0.8, 800]}, "study.json: slice 1: found RR = 0.8, expected 250 to 2500 ms"),
+        ({"frame_times_ms": [[0] * 8] * 3}, "study.json: slice 0: frame times do not rise"),
     ],
 )
 def test_a_bad_manifest_is_refused(change: dict, message: str, study: Study, tmp_path: Path) -> None:
@@ -129,6 +200,38 @@ def test_a_bad_manifest_is_refused(change: dict, message: str, study: Study, tmp
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(CineError, match=message):
         read_study(tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rr_ms_does_not_mend_a_manifest_without_rr(study: Study, tmp_path: Path) -> None:
+    write_study(study, tmp_path, "heart")
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rr_ms": [0, 0, 0]}))
+    with pytest.raises(CineError, match=r"study.json: slice 0: found RR = 0.0, expected"):
+        read_study(tmp_path, rr_ms=900)
+
+
+def test_an_image_that_was_mirrored_beside_its_manifest_is_refused(study: Study, tmp_path: Path) -> None:
+    path = write_study(study, tmp_path, "heart")
+    affine = study.affine @ np.diag([-1, 1, 1, 1])
+    nib.save(nib.Nifti1Image(study.magnitude[::-1], affine, nib.load(path).header), path)
+    with pytest.raises(CineError, match=r"study.json: found another affine than that of heart.nii.gz"):
+        read_study(tmp_path)
+
+
+def test_nifti_and_dicom_in_one_folder_are_not_guessed_between(
+    study: Study, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = write()
+    for path in folder.iterdir():
+        path.rename(path.with_name(f".{path.name}"))  # hidden, as a copy in the works is
+    save(folder / "a.nii", study.magnitude, 0.1, "sec")
+    assert read_study(folder).provenance["rr_ms"].startswith("NIfTI")
+    write("dicom/deep", style="enhanced")
+    with pytest.raises(CineError, match=r"dicom: found NIfTI \(a.nii\) and DICOM \(deep.0001.dcm\), expected one kind"):
+        read_study(folder)
+    write_study(study, folder, "heart")  # a manifest says which image is meant
+    assert read_study(folder).shape == study.shape
 
 
 def test_several_nifti_files_are_not_guessed_among(study: Study, tmp_path: Path) -> None:

@@ -54,8 +54,26 @@ def test_an_unknown_orientation_is_left_alone(study: Study) -> None:
     np.testing.assert_array_equal(found.affine, affine)
 
 
+@pytest.mark.parametrize(("lean", "mirrored", "doubtful"), [(0, False, True), (0.1, False, True), (-0.1, True, True),
+                                                          (0.5, False, False), (-0.5, True, False)])  # fmt: skip
+def test_a_plane_that_does_not_tell_its_sides_apart_is_left_as_stored(
+    lean: float, mirrored: bool, doubtful: bool, study: Study
+) -> None:
+    normal = np.array([1.0, 1 - lean, 0])
+    x = np.array([0, 0, 1.0])
+    y = np.cross(normal, x)
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([x, y, -8 * normal])
+    found = Study.arranged(study.magnitude, affine, RR_MS)
+    if lean == 0:
+        np.testing.assert_array_equal(found.affine, affine)
+    assert ("mirrored" in found.provenance["view"]) == mirrored
+    assert any("undecided" in note for note in found.notes) == doubtful
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"rr_ms": np.full(3, 0.8)}, "slice 0: found RR = .*0.8.*expected 250 to 2500 ms"),
+    ({"rr_ms": np.full(3, 0.8)}, "slice 0: found RR = 0.8, expected 250 to 2500 ms"),
+    ({"frame_times_ms": np.tile(np.arange(8) * 30.0, (3, 1)), "cyclic": False}, "cover 240 ms of RR = 800 ms"),
     ({"rr_ms": np.full(2, 800.0)}, r"rr_ms: found shape \(2,\), expected \(3,\)"),
     ({"frame_times_ms": np.zeros((3, 8))}, "frame times do not rise"),
     ({"frame_times_ms": np.tile(np.arange(8) * 200.0, (3, 1))}, "found frames over 1400 ms, expected one RR"),

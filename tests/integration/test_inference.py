@@ -11,6 +11,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 
+from scripts.cine.nifti import write_nifti
+
 from .conftest import beating_disc, frame, read, write
 
 pytestmark = pytest.mark.integration
@@ -153,6 +155,7 @@ def test_the_manifest_gives_each_slice_its_own_rr(run: Run, tmp_path: Path) -> N
 
 BAD = {
     "static": (lambda: (beating_disc((40, 36, 8)), 1, "unknown"), "static stack of slices"),
+    "slices": (lambda: (np.random.default_rng(0).integers(0, 999, (40, 36, 8)), 0.1, "sec"), "static stack of slices"),
     "no time": (lambda: (beating_disc((40, 36, 2, 8)), 40, "sec"), "no plausible frame duration"),
     "few": (lambda: (beating_disc((40, 36, 2, 2)), 0.5, "sec"), "found 2 frame"),
     "flat": (lambda: (beating_disc((40, 36, 5))[:, :, None, None], 0.2, "sec"), "expected a cine"),
@@ -174,6 +177,36 @@ def test_what_is_no_cine_is_refused_in_words_that_name_the_file(run: Run, tmp_pa
     assert line.startswith(f"error: {tmp_path}/in/{name}.nii.gz: ")
     assert words in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("told", "settings", "words"),
+    [
+        ("", {}, "whose first and last frame correlate by -0.0"),
+        ("rr_ms", {"rr_ms": 800}, ""),
+        ("manifest", {}, ""),
+        ("intent", {}, ""),
+        ("dark", {}, ""),
+    ],
+)
+def test_a_3d_file_of_unlike_frames_is_a_cine_only_if_it_is_called_one(
+    stand_in_bundle: Path, tmp_path: Path, told: str, settings: dict, words: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 999, (40, 36, 8))
+    if told == "dark":
+        pixels[..., 0] = 0
+    path = write(tmp_path / "a.nii", pixels, step=0.1)
+    if told == "manifest":
+        (tmp_path / "study.json").write_text(json.dumps({"image": "a.nii", "frame_duration_ms": [100]}))
+    if told == "intent":
+        write_nifti(path, pixels.astype(np.int16), frame(), 100.0)
+    parser = ConfigParser()
+    parser.read_config(str(stand_in_bundle / "configs" / "inference.json"))
+    parser.update(settings)
+    found = parser.get_parsed_content("inspect")(str(path))
+    assert words in found
+    assert bool(found) == bool(words)
 
 
 def test_a_truncated_file_and_an_empty_folder_are_refused_in_words(run: Run, tmp_path: Path) -> None:
