@@ -15,11 +15,11 @@ from scripts.cine.study import CineError
 from .carry import disagreement
 from .flags import SEVERITIES, slice_flags, study_flags
 from .maps import MYOCARDIUM, POOL, Maps
-from .markers import end_systole_ms, find_markers
-from .motion import derivative, integrated, rotation_rate_deg_s, slice_strain, stack_motion
+from .markers import Phases, find_markers, find_phases
+from .motion import derivative, integrated, rotation_rate_deg_s, slice_strain, stack_motion, step_of
 from .reference import find_reference, find_summary
 from .regions import COMPONENTS, REGION_NAMES, SEGMENTS, levels, pooled_mean, region_curves, sector_sums
-from .result import Assessment, Curves, Flag, Segment, SliceAssessment
+from .result import Assessment, Curves, Flag, Marker, Segment, SliceAssessment
 from .septum import find_septum
 from .volumes import find_dyssynchrony, find_volumes
 from .wall import crop, extended, find_contours, sample_wall
@@ -45,11 +45,13 @@ METHODS = {
     "velocities of the wall's pixels, continued straight beyond its edge, interpolated at 144 angles x 9 depths and "
     "averaged by area",
     "markers": "turning points of a periodic cubic spline. PS: maximum at 20 to 300 ms, PD: minimum at 300 to 700 ms, "
-    "PAS: minimum at 700 to 940 ms of normalised time (StrainMap's frames 1-15, 15-35, 35-47 of 50); PC1: minimum "
-    "at 20 to 100 ms, PC2: maximum at 120 to 240 ms, PC3: the larger peak within 20 % of RR after end-systole, from "
-    "0.5 cm/s",
-    "end_systole": "flattest point of the global radial curve at 280 to 420 ms of normalised time, where systole is "
-    "first taken as 350 ms times the cube root of RR in s; zero crossing if that is below -2.5 cm/s",
+    "PAS: minimum at 700 to 940 ms of normalised time (StrainMap's frames 1-15, 15-35, 35-47 of 50); where the mean "
+    "curve of the heart has two waves in diastole, the last within 230 ms of the next beat, the least motion between "
+    "them parts PD from PAS, not 700 ms. PC1: minimum at 20 to 100 ms, PC2: maximum at 120 to 240 ms, PC3: the larger "
+    "peak within 20 % of RR after end-systole, from 0.5 cm/s",
+    "end_systole": "one for the heart: flattest point of the mean radial curve of all slices at 280 to 420 ms of "
+    "normalised time, where systole is first taken as 350 ms times the cube root of RR in s; zero crossing if that is "
+    "deeper than half of the curve's deepest velocity",
     "strain": "paths of 24 x 3 superpixels: mean velocity, temporal mean removed, integrated; change of distance "
     "between neighbours. GLS: slope of longitudinal displacement over slice position",
     "septum": "the arc beyond the epicardium that looks most like the left ventricle's blood, without a gap, over all "
@@ -88,8 +90,17 @@ def assess_maps(maps: Maps, septum_deg: float | None = None, progress: bool = Fa
     # A slice through the apex alone, without a pool at any time, is segment 17: no wall around a cavity.
     complete = [s.found and bool((maps.labels[..., z] == POOL).any()) for z, s in enumerate(slices)]
     names = levels(complete)
-    slices = [replace(s, level=name) for s, name in zip(slices, names, strict=True)]
-    segments = _segments(maps, slices, sums, names)
+    phases = _phases(slices, maps.cyclic)
+    slices = [
+        replace(
+            item,
+            level=name,
+            end_systole_ms=phases.systole * item.rr_ms if item.found and phases.systole else None,
+            markers=_markers(item, phases, maps.cyclic),
+        )
+        for item, name in zip(slices, names, strict=True)
+    ]
+    segments = _segments(maps, sums, names, phases)
     stack = stack_motion([s for s, whole in zip(slices, complete, strict=True) if whole], names, maps.cyclic)
     volumes = find_volumes(maps)
     dyssynchrony = find_dyssynchrony(slices, segments)
@@ -125,7 +136,6 @@ def _assess_slice(
     components = np.stack((wall.radial, wall.circumferential, wall.longitudinal))
     total, area = sector_sums(wall, components)
     curves: Curves = {name: region_curves(part, area) for name, part in zip(COMPONENTS, total, strict=True)}
-    systole = end_systole_ms(curves["radial"]["global"], step, rr, maps.cyclic)
     found = bool(np.isfinite(curves["radial"]["global"]).all())
     strain: Curves = {}
     rotation_rate = rotation = np.full(frames, np.nan)
@@ -148,21 +158,9 @@ def _assess_slice(
         times_ms=maps.times_ms[z],
         septum_deg=septum_deg if shown else None,
         centroid_pixels=np.where(contours.present[:, None], contours.centre / spacing, np.nan) if shown else None,
-        end_systole_ms=systole,
+        end_systole_ms=None,  # that and the markers are told once the whole heart is known
         velocity_cm_s=curves,
-        markers=find_markers(
-            {
-                name: (
-                    tuple(region for names in REGION_NAMES.values() for region in names),
-                    np.concatenate([np.atleast_2d(sets[key]) for key in REGION_NAMES]),
-                )
-                for name, sets in curves.items()
-            },
-            step,
-            rr,
-            systole,
-            maps.cyclic,
-        ),
+        markers=(),
         strain_percent=strain,
         strain_rate_per_s={
             name: {key: derivative(part, step, maps.cyclic) / 100 for key, part in sets.items()}
@@ -176,9 +174,30 @@ def _assess_slice(
     return item, (total, area), wall.bulk if shown else None, disagrees
 
 
-def _segments(
-    maps: Maps, slices: list[SliceAssessment], sums: list[tuple[NDArray, NDArray]], names: list[str]
-) -> tuple[Segment, ...]:
+def _phases(slices: list[SliceAssessment], cyclic: bool) -> Phases:
+    """Phases of the heart, from the mean curves of its complete slices, each with the weight of its wall."""
+    used = [s for s in slices if s.found] or slices
+    rr = float(np.mean([s.rr_ms for s in used]))
+    weights = [float(s.myocardium_area_mm2.mean()) + 1e-6 for s in used]
+    curves = {
+        name: np.average([s.velocity_cm_s[name]["global"] for s in used], axis=0, weights=weights)
+        for name in ("radial", "longitudinal")
+    }
+    step = float(np.mean([step_of(s) / s.rr_ms for s in used])) * rr
+    return find_phases(curves, step, rr, cyclic)
+
+
+def _markers(item: SliceAssessment, phases: Phases, cyclic: bool) -> tuple[Marker, ...]:
+    """Peaks of all curves of a slice."""
+    regions = tuple(region for names in REGION_NAMES.values() for region in names)
+    curves = {
+        name: (regions, np.concatenate([np.atleast_2d(sets[key]) for key in REGION_NAMES]))
+        for name, sets in item.velocity_cm_s.items()
+    }
+    return find_markers(curves, step_of(item), item.rr_ms, phases, cyclic)
+
+
+def _segments(maps: Maps, sums: list[tuple[NDArray, NDArray]], names: list[str], phases: Phases) -> tuple[Segment, ...]:
     """AHA segments: sums over the slices of a level, at equal fractions of RR."""
     result = []
     for number, (level, name, sectors) in SEGMENTS.items():
@@ -189,11 +208,9 @@ def _segments(
         area = np.sum([sums[z][1] for z in chosen], axis=0)
         curves = pooled_mean(total, area, sectors)
         rr, step = float(maps.rr_ms[chosen].mean()), float(maps.frame_duration_ms[chosen].mean())
-        systoles = [s for s in (slices[z].end_systole_ms for z in chosen) if s is not None]
-        systole = float(np.mean(systoles)) if systoles else None
         markers = find_markers(
             {c: ((str(number),), curve[None]) for c, curve in zip(COMPONENTS, curves, strict=True)},
-            step, rr, systole, maps.cyclic,
+            step, rr, phases, maps.cyclic,
         )  # fmt: skip
         velocity = dict(zip(COMPONENTS, curves, strict=True))
         result.append(Segment(number, name, level, tuple(chosen), velocity, markers))

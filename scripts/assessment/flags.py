@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .maps import MYOCARDIUM, Maps
+from .maps import MYOCARDIUM, POOL, Maps
 from .motion import MM_PER_MS
 from .result import Flag, SliceAssessment, Volumes
 
@@ -37,8 +37,12 @@ RR_SPREAD = 0.15
 
 #: Code: severity and words.
 WORDS = {
-    "no_ventricle_in_study": ("error", "No left ventricle is labelled in any slice: there is nothing to assess."),
+    "no_ventricle_in_study": ("error", "No myocardium is labelled in any slice: there is no motion to assess."),
     "no_ventricle": ("info", "No left ventricle is labelled in this slice: it takes no part in the results."),
+    "pool_without_wall": (
+        "warning",
+        "A blood pool without myocardium is labelled in this slice: it takes part in volumes alone.",
+    ),
     "ventricle_missing": (
         "error",
         "No myocardium is labelled in frame(s) {frames}: curves have gaps; neither peaks nor strain are given.",
@@ -65,7 +69,7 @@ WORDS = {
     "above_venc": (
         "warning",
         "{share:.1f} % of the wall's pixels reach the venc of {limit:g} cm/s along {axis}: velocities are clipped or "
-        "wrapped.",
+        "wrapped, unless wrapping was undone.",
     ),
     "too_fast": (
         "warning",
@@ -139,7 +143,7 @@ def slice_flags(maps: Maps, z: int, item: SliceAssessment, bulk: NDArray | None,
     labels = maps.labels[..., z]
     shown = (labels == MYOCARDIUM).any((1, 2))
     if not shown.any():
-        return [_flag("no_ventricle", z)]
+        return [_flag("pool_without_wall" if (labels == POOL).any() else "no_ventricle", z)]
     found: list[Flag] = []
     open_sectors = int((~np.isfinite(item.velocity_cm_s["radial"]["sectors_24"])).any(1).sum())
     if not shown.all():

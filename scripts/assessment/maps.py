@@ -20,6 +20,8 @@ from .review import with_reviewed
 
 MYOCARDIUM, POOL = 1, 2
 VELOCITIES = ("velocity_x", "velocity_y", "velocity_z")
+#: What inference.json writes into the description in the header of what it makes of a cine that ends before the beat.
+NOT_CYCLIC = "not cyclic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +241,17 @@ def _timing(
 ) -> tuple[NDArray, NDArray, bool]:
     """Frame duration and RR of each slice, ms, and whether the cine is cyclic."""
     if manifest:
-        step = np.asarray(manifest["frame_duration_ms"], float) * (keys / frames)
-        return step, np.asarray(manifest["rr_ms"], float), bool(manifest["cyclic"])
+        beside = path.parent / MANIFEST
+        try:
+            shape = list(manifest["shape"][2:])
+            step = np.asarray(manifest["frame_duration_ms"], float) * (keys / frames)
+            each, cyclic = np.asarray(manifest["rr_ms"], float), bool(manifest["cyclic"])
+            fits = shape == [slices, keys] and step.shape == each.shape == (slices,)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CineError(f"{beside}: a field is missing or malformed ({error!r})") from error
+        if not fits:
+            raise CineError(f"{beside}: found slices and frames {shape}, but {[slices, keys]} in {path.name}")
+        return step, each, cyclic
     duration = float(header["pixdim"][4]) * (1.0 if header.get_xyzt_units()[1] == "msec" else 1000.0)
     rr = require_rr(duration * frames, f"{path}: {frames} frames of pixdim[4] = {duration:g} ms")
-    return np.full(slices, duration), np.full(slices, rr), True
+    return np.full(slices, duration), np.full(slices, rr), NOT_CYCLIC not in str(header["descrip"])

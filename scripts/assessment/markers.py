@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.signal import find_peaks
 
 from .result import Marker
 
@@ -17,8 +18,12 @@ SYSTOLE_MS, DIASTOLE_MS = 350.0, 650.0
 FINE = 16
 #: A third circumferential peak below this is none, cm/s.
 LEAST_PC3 = 0.5
-#: Radial velocity below which the flattest point is no end-systole but the early diastolic peak, cm/s.
-DEEPEST_ES = -2.5
+#: Share of the deepest radial velocity below which the flattest point is no end-systole but the early diastolic peak.
+DEEPEST_ES = 0.5
+#: The atrial wave peaks no longer than this before the next beat, ms, whatever the heart rate.
+ATRIAL_MS = 230.0
+#: Waves of filling: least rise between two, as a share of the deepest, and least depth of the early one, of the atrial.
+LEAST_RISE, LEAST_EARLY = 0.05, 0.3
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,12 @@ class Window:
 
 
 _LONG = ("radial", "longitudinal")
+#: Where early filling ends unless `find_phases` finds it elsewhere, normalised ms.
+EARLY_END = 700.0
 WINDOWS = (
     Window("PS", _LONG, 20, 300, 1),
-    Window("PD", _LONG, 300, 700, -1),
-    Window("PAS", _LONG, 700, 940, -1),
+    Window("PD", _LONG, 300, EARLY_END, -1),
+    Window("PAS", _LONG, EARLY_END, 940, -1),
     Window("PC1", ("circumferential",), 20, 100, -1),
     Window("PC2", ("circumferential",), 120, 240, 1),
     Window("PC3", ("circumferential",), SYSTOLE_MS, SYSTOLE_MS + 200, 0),
@@ -101,6 +108,55 @@ def fine_curves(curves: NDArray, step_ms: float, cyclic: bool) -> FineCurves:
     return FineCurves(times, spline(times), spline(times, 1))
 
 
+@dataclass(frozen=True)
+class Phases:
+    """When the phases of a heart's cycle end: the same for all its curves, else one wave would have two names.
+
+    Attributes:
+        systole: End-systole as a fraction of RR; None if it is not known.
+        early: Component to the end of early filling, which parts PD from PAS, as a fraction of RR.
+    """
+
+    systole: float | None
+    early: Mapping[str, float]
+
+
+def find_phases(curves: Mapping[str, NDArray], step_ms: float, rr_ms: float, cyclic: bool) -> Phases:
+    """Find the phases of a heart's cycle in its mean curves.
+
+    Args:
+        curves: "radial" and "longitudinal": mean velocity of all of the heart's wall, shape (T,), cm/s.
+        step_ms: Time from frame to frame, ms.
+        rr_ms: RR interval, ms.
+        cyclic: Whether the first frame follows the last.
+    """
+    systole = end_systole_ms(curves["radial"], step_ms, rr_ms, cyclic)
+    known = systole or expected_systole_ms(rr_ms)
+    early = {name: _early_filling_ms(curves[name], step_ms, rr_ms, known, cyclic) / rr_ms for name in _LONG}
+    return Phases(systole and systole / rr_ms, early)
+
+
+def _early_filling_ms(curve: NDArray, step_ms: float, rr_ms: float, systole_ms: float, cyclic: bool) -> float:
+    """End of early filling: the least motion between the last two waves of diastole, if the last one is the atrial one.
+
+    In a fast heart both waves come before StrainMap's boundary, which is taken where there is one wave, or none late
+    enough.
+    """
+    low, high, usual = denormalised(np.array((300, 940, EARLY_END)), systole_ms, rr_ms)
+    if not np.isfinite(curve).all():
+        return float(usual)
+    fine = fine_curves(curve[:, None], step_ms, cyclic)
+    inside = (fine.times_ms >= low) & (fine.times_ms <= high)
+    times, depth = fine.times_ms[inside], -fine.values[inside, 0]
+    if not len(times) or depth.max() <= 0:
+        return float(usual)
+    waves, _ = find_peaks(depth, height=LEAST_RISE * depth.max(), prominence=LEAST_RISE * depth.max())
+    if len(waves) < 2 or times[waves[-1]] < rr_ms - ATRIAL_MS or depth[waves[-2]] < LEAST_EARLY * depth[waves[-1]]:
+        return float(usual)
+    first, last = waves[-2:]
+    return float(times[first + depth[first:last].argmin()])
+
+
 def end_systole_ms(radial: NDArray, step_ms: float, rr_ms: float, cyclic: bool) -> float | None:
     """End-systole: the flattest point of the global radial curve, or where it crosses zero if that is no shoulder.
 
@@ -126,7 +182,7 @@ def end_systole_ms(radial: NDArray, step_ms: float, rr_ms: float, cyclic: bool) 
     kernel = np.ones(2 * FINE + 1) / (2 * FINE + 1)
     smooth = np.convolve(np.pad(steep, FINE, mode="wrap" if cyclic else "edge"), kernel, mode="valid")
     flat = inside[smooth[inside].argmin()]
-    if value[flat] < DEEPEST_ES:
+    if value[flat] < DEEPEST_ES * value.min():
         flat = inside[np.abs(value[inside]).argmin()]
     return float(fine.times_ms[flat])
 
@@ -135,7 +191,7 @@ def find_markers(
     curves: Mapping[str, tuple[tuple[str, ...], NDArray]],
     step_ms: float,
     rr_ms: float,
-    systole_ms: float | None,
+    phases: Phases,
     cyclic: bool,
 ) -> tuple[Marker, ...]:
     """Peaks of many curves of one slice or segment.
@@ -147,10 +203,10 @@ def find_markers(
         curves: Component to names of regions and their curves, shape (regions, T), cm/s.
         step_ms: Time from frame to frame, ms.
         rr_ms: RR interval, ms.
-        systole_ms: End-systole, ms; None takes what is to be expected at this RR.
+        phases: Of the heart; where end-systole is not known, what is to be expected at this RR is taken.
         cyclic: Whether the first frame follows the last.
     """
-    systole = systole_ms or expected_systole_ms(rr_ms)
+    systole = expected_systole_ms(rr_ms) if phases.systole is None else phases.systole * rr_ms
     markers = []
     for component, (regions, values) in curves.items():
         whole = np.isfinite(values).all(1)
@@ -159,6 +215,9 @@ def find_markers(
             low, high = denormalised(np.array((window.start, window.stop)), systole, rr_ms)
             if window.code == "PC3":
                 high = low + 0.2 * rr_ms
+            elif window.code in ("PD", "PAS") and component in phases.early:
+                end = phases.early[component] * rr_ms
+                low, high = (low, end) if window.code == "PD" else (end, high)
             for k in np.flatnonzero(whole):
                 found = _peak(fine, int(k), low, high, window.sign, window.code == "PS", cyclic)
                 if found is None or (window.code == "PC3" and abs(found[1]) < LEAST_PC3):

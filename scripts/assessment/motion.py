@@ -80,8 +80,10 @@ def slice_strain(wall: Wall, step_ms: float, cyclic: bool) -> dict[str, dict[str
 
     sixths = [range(4 * k, 4 * k + 4) for k in range(6)]
     every = range(SECTORS)
-    # An edge belongs to both sectors that it joins, so a sector of 24 has the mean of its two edges.
-    centred = (along + np.roll(along, 1, axis=1)) / 2
+    # An edge belongs to both sectors that it joins, so a sector of 24 has the mean of its two edges; beside an open
+    # sector, of the one that there is.
+    before = np.roll(along, 1, axis=1)
+    centred = (np.where(np.isnan(along), before, along) + np.where(np.isnan(before), along, before)) / 2
     middle = centred.mean(2)
     sets: dict[str, dict[str, NDArray]] = {}
     for name, length in (("radial", across), ("circumferential", middle)):
@@ -134,7 +136,8 @@ def stack_motion(slices: Sequence[SliceAssessment], levels: Sequence[str], cycli
     away = position - position.mean()
     strain = {"longitudinal": 100 * (away @ depth) / (away @ away)}
     for name in ("circumferential", "radial"):
-        strain[name] = np.mean([s.strain_percent[name]["global"] for s in used], axis=0)
+        known = [c for c in (s.strain_percent[name]["global"] for s in used) if np.isfinite(c).all()]
+        strain[name] = np.mean(known, axis=0) if len(known) > 1 else np.full(len(times), np.nan)
     rates = {name: derivative(curve, step, cyclic) for name, curve in strain.items()}
     motion = StackMotion(
         rr_ms=rr,

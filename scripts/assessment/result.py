@@ -56,7 +56,7 @@ class SliceAssessment:
         times_ms: Time of each frame after the first, shape (T,), ms.
         septum_deg: Direction from the centroid to the middle of the septum: degrees from +X towards +Y.
         centroid_pixels: Centre of the wall, smoothed over three frames, shape (T, 2), pixels along X and Y.
-        end_systole_ms: Flattest point of the global radial curve, ms, or None.
+        end_systole_ms: End-systole of the heart at this slice's RR, ms, or None.
         velocity_cm_s: Curves of the three components, cm/s.
         markers: Peaks of every region.
         strain_percent: "radial", "circumferential": region set to curves, %, 0 at the first frame.

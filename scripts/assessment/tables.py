@@ -112,7 +112,8 @@ def _peak_rows(assessment: Assessment) -> Iterator[Row]:
 
 def _write_xlsx(path: Path, assessment: Assessment) -> Path:
     """A sheet of parameters, then for each slice one of markers and one of curves for each set of regions."""
-    options = {"in_memory": True, "nan_inf_to_errors": False}
+    # Words stay words: a study's name may begin with an equals sign.
+    options = {"in_memory": True, "nan_inf_to_errors": False, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(str(path), options) as book:
         bold = book.add_format({"bold": True})
 

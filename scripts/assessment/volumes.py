@@ -20,9 +20,9 @@ def find_volumes(maps: Maps) -> Volumes | None:
         maps: The study.
 
     Returns:
-        None with a single slice, or if no slice shows a pool.
+        None with fewer than two slices that show a pool.
     """
-    if maps.labels.shape[3] < 2 or not (maps.labels == POOL).any():
+    if (maps.labels == POOL).any((0, 1, 2)).sum() < 2:
         return None
     voxel_ml = float(np.prod(maps.spacing_mm)) / 1000
     pool, wall = (voxel_ml * (maps.labels == value).sum((1, 2, 3)) for value in (POOL, MYOCARDIUM))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.assessment.markers import end_systole_ms, find_markers
+from scripts.assessment.markers import find_markers, find_phases
 from scripts.assessment.regions import COMPONENTS
 from scripts.networks import VelocityAssessment
 from scripts.networks.turns import turn_vectors
@@ -281,9 +281,9 @@ class VelocityTally:
 
 
 def _peaks(curves: np.ndarray, truth: np.ndarray) -> dict[tuple[str, str], tuple[float, float]]:
-    """Value and time of each marker; windows follow the true end-systole, so all peers are sought in the same."""
+    """Value and time of each marker; windows follow the true phases, so all peers are sought in the same."""
     step = 1000 / curves.shape[1]
-    systole = end_systole_ms(truth[0], step, 1000.0, True)
+    phases = find_phases(dict(zip(COMPONENTS, truth, strict=True)), step, 1000.0, True)
     named = {component: (("global",), curves[k : k + 1]) for k, component in enumerate(COMPONENTS)}
-    found = find_markers(named, step, 1000.0, systole, True)
+    found = find_markers(named, step, 1000.0, phases, True)
     return {(m.component, m.code): (m.value_cm_s, m.time_ms) for m in found}

@@ -29,6 +29,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 9.5,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a study's name may hold dollars
 }
 #: One for each of six sectors (Okabe and Ito).
 SECTOR_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00")

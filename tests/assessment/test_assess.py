@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import zipfile
 
 import jsonschema
 import numpy as np
@@ -220,3 +221,60 @@ def test_tables_hold_every_value(stack, tmp_path):
 def test_an_angle_that_is_none_is_refused_in_words(ring):
     with pytest.raises(CineError, match="septum_deg: found 'left', expected degrees"):
         assess_maps(ring(beating), "left")
+
+
+def test_one_wave_has_one_name_in_the_whole_heart(ring):
+    # The wave of the last slice comes late, with a shoulder of its own; alone, it would have another end-systole.
+    def waves(x, y, z=0):
+        time = np.arange(FRAMES) / FRAMES
+        late = (0.0, 0.0, 0.06)[int(z)]
+        r = np.maximum(np.hypot(x, y), 1)
+        curve = sum(
+            height * np.exp(-0.5 * ((time - at - late) / width) ** 2)
+            for height, at, width in ((3.0, 0.14, 0.06), (-4.5, 0.5, 0.06), (-1.5, 0.85, 0.04))
+        )[:, None, None]
+        return -curve * x / r, -curve * y / r, 2 * curve + 0 * x
+
+    result = assess_maps(ring(waves, slices=3, rr_ms=np.array([850.0, 900.0, 950.0])), 0.0)
+    fractions = [s.end_systole_ms / s.rr_ms for s in result.slices]
+    assert fractions == pytest.approx([fractions[0]] * 3)
+    every = [m for part in (*result.slices, *result.segments) for m in part.markers if m.component == "longitudinal"]
+    assert {m.code for m in every} == {"PS", "PD", "PAS"}
+    assert max(m.time_percent_rr for m in every if m.code == "PD") < 65
+    assert min(m.time_percent_rr for m in every if m.code == "PAS") > 80
+
+
+def test_open_sectors_of_one_slice_leave_the_strain_of_the_others(stack):
+    labels = stack.labels.copy()
+    x, y = np.arange(64)[:, None] * 1.5 - 48.3, np.arange(64)[None] * 1.5 - 47.1
+    # Six of 24 sectors: the most that a wall may lack.
+    gap = np.abs(np.degrees(np.arctan2(y, x))) < 44
+    labels[:, gap, 1] = np.where(labels[:, gap, 1] == 1, 0, labels[:, gap, 1])
+    whole, cut_open = (assess_maps(dataclasses.replace(stack, labels=part), 0.0) for part in (stack.labels, labels))
+    assert cut_open.slices[1].found
+    assert "wall_open" in codes(cut_open)
+    assert whole.stack.peaks["gcs_percent"] < -5
+    for name in ("gcs_percent", "grs_percent"):
+        assert cut_open.stack.peaks[name] == pytest.approx(whole.stack.peaks[name], rel=0.1, abs=0.5)
+    # One slice alone is no stack's strain, and the reason says so.
+    for z in (0, 1):
+        labels[:, :, :, z][:, x[:, 0] > -5] = 0
+    alone = assess_maps(dataclasses.replace(stack, labels=labels), 0.0)
+    assert alone.stack is None
+
+
+def test_volumes_need_two_slices_with_a_pool(stack):
+    labels = stack.labels.copy()
+    labels[..., 1:] = 0
+    assert assess_maps(dataclasses.replace(stack, labels=labels), 0.0).volumes is None
+    labels = np.where(stack.labels == 2, 2, 0).astype(np.uint8)
+    after = assess_maps(dataclasses.replace(stack, labels=labels), 0.0)
+    assert after.volumes is not None
+    assert {"no_ventricle_in_study", "pool_without_wall"} <= codes(after)
+
+
+def test_a_name_that_looks_like_a_formula_stays_a_name(stack, tmp_path):
+    write_tables(assess_maps(dataclasses.replace(stack, name="=1+2"), 0.0), tmp_path)
+    with zipfile.ZipFile(tmp_path / "parameters.xlsx") as book:
+        assert not any(b"<f>" in book.read(name) for name in book.namelist() if name.endswith(".xml"))
+        assert b"=1+2" in book.read("xl/sharedStrings.xml")

@@ -80,6 +80,28 @@ def test_the_manifest_gives_timing_and_venc(tmp_path):
     assert "a note" in maps.notes
 
 
+def test_a_manifest_that_does_not_fit_is_refused(tmp_path):
+    folder = write(tmp_path / "out")
+    study = Study.arranged(arrays()["cine"][..., :4], AFFINE, 800.0)
+    write_manifest(study, folder, "case.nii.gz")
+    with pytest.raises(CineError, match=r"study.json: found slices and frames \[3, 4\], but \[3, 6\] in case_cine"):
+        load_maps(folder)
+    content = json.loads((folder / "study.json").read_text())
+    del content["frame_duration_ms"]
+    (folder / "study.json").write_text(json.dumps(content))
+    with pytest.raises(CineError, match=r"study.json: a field is missing or malformed \(KeyError\('frame_duration_ms'"):
+        load_maps(folder)
+
+
+def test_what_the_bundle_made_of_a_cine_that_ends_is_not_cyclic(tmp_path):
+    folder = write(tmp_path / "out")
+    assert load_maps(folder).cyclic
+    image = nib.load(folder / "case_cine.nii.gz")
+    image.header["descrip"] = "magnitude in the scale of the input; not for diagnosis; not cyclic"
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header), folder / "case_cine.nii.gz")
+    assert not load_maps(folder).cyclic
+
+
 def test_one_of_several_studies_is_named(tmp_path):
     write(tmp_path / "out")
     write(tmp_path / "out", name="other")

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.assessment.markers import (
+    EARLY_END,
+    Phases,
     denormalised,
     end_systole_ms,
     expected_systole_ms,
     find_markers,
+    find_phases,
     normalised,
 )
 
@@ -26,8 +29,13 @@ def curve(rr, frames, *peaks):
 
 
 def markers(values, rr, component="longitudinal", systole=350.0, cyclic=True):
-    found = find_markers({component: (("global",), values[None])}, rr / len(values), rr, systole, cyclic)
+    phases = Phases(systole / rr, {})
+    found = find_markers({component: (("global",), values[None])}, rr / len(values), rr, phases, cyclic)
     return {m.code: m for m in found}
+
+
+def phases_of(values, rr):
+    return find_phases({"radial": values, "longitudinal": values}, rr / len(values), rr, True)
 
 
 @pytest.mark.parametrize("rr", [600.0, 1000.0, 1300.0])
@@ -93,6 +101,45 @@ def test_normalised_time_has_an_inverse(time, rr):
     assert float(denormalised(normalised(time * rr, systole, rr), systole, rr)) == pytest.approx(time * rr, abs=1e-6)
     assert float(normalised(systole, systole, rr)) == pytest.approx(350.0)
     assert float(normalised(rr, systole, rr)) == pytest.approx(1000.0)
+
+
+def test_the_waves_of_a_fast_heart_keep_their_names():
+    # At 92 beats a minute the atrial wave, 180 ms before the next beat, comes before StrainMap's boundary.
+    rr = 650.0
+    values = curve(rr, 50, (7.0, 120, 50), (-5.0, 385, 25), (-4.0, 470, 22))
+    phases = phases_of(values, rr)
+    assert 400 < phases.early["longitudinal"] * rr < 460
+    assert float(denormalised(EARLY_END, phases.systole * rr, rr)) > 470
+    found = find_markers({"longitudinal": (("global",), values[None])}, rr / 50, rr, phases, True)
+    times = {m.code: m.time_ms for m in found}
+    assert times["PD"] == pytest.approx(385, abs=5)
+    assert times["PAS"] == pytest.approx(470, abs=5)
+
+
+@pytest.mark.parametrize(
+    "waves",
+    [
+        [(-5.0, 400, 30)],  # both waves are one
+        [(-8.0, 460, 40), (-2.0, 600, 30)],  # a wave in the middle of diastole is no atrial one
+        [(-0.5, 600, 20), (-5.0, 860, 33)],  # nor is what comes before the only one an early one
+    ],
+)
+def test_without_two_waves_the_usual_boundary_stands(waves):
+    values = curve(1000.0, 50, (7.0, 140, 60), *waves)
+    phases = phases_of(values, 1000.0)
+    usual = float(denormalised(EARLY_END, phases.systole * 1000, 1000.0))
+    assert phases.early == pytest.approx({"radial": usual / 1000, "longitudinal": usual / 1000})
+
+
+def test_phases_of_a_slow_heart_part_the_same_waves_as_the_usual_boundary():
+    values = curve(1000.0, 50, (7.0, 140, 60), (-9.0, 460, 40), (-2.0, 600, 25), (-4.0, 850, 33))
+    phases = phases_of(values, 1000.0)
+    assert 640 < phases.early["radial"] * 1000 < 790
+
+
+def test_a_shallow_early_wave_is_no_end_systole():
+    values = curve(1000.0, 50, (2.0, 140, 60), (-0.9, 400, 40))
+    assert end_systole_ms(values, 20.0, 1000.0, True) < 340
 
 
 def test_a_cine_that_is_not_cyclic_has_peaks_only_inside():

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import uniform_filter1d
 
 from scripts.assessment import Maps, assess_maps
-from scripts.assessment.markers import end_systole_ms, find_markers
+from scripts.assessment.markers import find_markers, find_phases
 from scripts.assessment.regions import COMPONENTS, REGION_NAMES
 from scripts.phantom.draw import Dice, Ranges, draw_heart
 
@@ -72,9 +72,9 @@ def test_peaks_within_two_percent_and_times_within_a_frame(seed, spacing):
     )
     found = {(m.component, m.region, m.code): m for m in assess_maps(maps, SEPTUM_DEG).slices[0].markers}
     truth = true_curves(heart, rr_ms)
-    systole = end_systole_ms(truth[0, 0], step, rr_ms, True)
+    phases = find_phases({name: truth[k, 0] for k, name in enumerate(COMPONENTS)}, step, rr_ms, True)
     curves = {component: (NAMES, truth[k]) for k, component in enumerate(COMPONENTS)}
-    wanted = find_markers(curves, step, rr_ms, systole, True)
+    wanted = find_markers(curves, step, rr_ms, phases, True)
     assert len(wanted) > 200
     largest = {c: max(abs(m.value_cm_s) for m in wanted if m.component == c) for c in COMPONENTS}
     for marker in wanted:
