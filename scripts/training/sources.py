@@ -254,6 +254,7 @@ def training_sources(
     held_out: Sequence[str] = HELD_OUT,
     complete: Callable[[list[Source]], list[Source]] | None = None,
     workers: int = 0,
+    pictures: bool = True,
 ) -> list[Source]:
     """Gathers what the shipped weights are trained on.
 
@@ -266,9 +267,10 @@ def training_sources(
         held_out: patients, by original id, that are left out.
         complete: fills in labels of real cine and still pictures that nobody drew, such as ``students.taught``.
         workers: processes that simulate.
+        pictures: whether patients' single pictures take part: they show labels, but nothing that moves.
 
     Returns:
-        Sources; real cine and still pictures are repeated so that they make up about half of the samples.
+        Sources; what is real is repeated, so that with single pictures it makes up about half of the samples.
     """
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
     if root is None:
@@ -276,7 +278,7 @@ def training_sources(
     cines = [s for s in load_cines(Path(root)) if s.patient not in held_out]
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
-    moving, still = real_sources(cines), real_sources(pairs)
+    moving, still = real_sources(cines), real_sources(pairs) if pictures else []
     drawn = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
     if complete is not None:
         complete(moving + still)

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.training.sources import areas, mixed, phantom_sources, real_sources, segmented, wall_moves
+from scripts.training import sources
+from scripts.training.sources import (
+    areas,
+    mixed,
+    phantom_sources,
+    real_sources,
+    segmented,
+    training_sources,
+    wall_moves,
+)
 from scripts.training.sunnybrook import UNKNOWN, RealSlice
 
 
@@ -118,3 +127,16 @@ def test_patients_without_a_ventricle_and_with_both_contours_come_more_often():
     assert count(still[0]) == 20 + 15
     assert count(moving[0]) == 15 + 5
     assert len(found) == 170
+
+
+def test_single_pictures_can_be_left_out(monkeypatch):
+    pool = torch.zeros(32, 32, dtype=torch.uint8)
+    pool[8:16, 8:16] = 2
+    frames = torch.rand(20, 32, 32) + 1
+    cines = [RealSlice("p", 0, frames, True, {1: pool, 8: pool})]
+    monkeypatch.setattr(sources, "load_cines", lambda root: cines)
+    monkeypatch.setattr(sources, "load_pairs", lambda root: [RealSlice("q", 0, frames[:2], False, {0: pool})])
+    every, moving = (training_sources("data", 4, 0, 11, 48, (), pictures=pictures) for pictures in (True, False))
+    assert any(s.still for s in every)
+    assert not any(s.still for s in moving)
+    assert any(s.velocity is None for s in moving)
