@@ -50,8 +50,9 @@ METHODS = {
     "them parts PD from PAS, not 700 ms. PC1: minimum at 20 to 100 ms, PC2: maximum at 120 to 240 ms, PC3: the larger "
     "peak within 20 % of RR after end-systole, from 0.5 cm/s",
     "end_systole": "one for the heart: flattest point of the mean radial curve of all slices at 280 to 420 ms of "
-    "normalised time, where systole is first taken as 350 ms times the cube root of RR in s; zero crossing if that is "
-    "deeper than half of the curve's deepest velocity",
+    "normalised time, where systole is first taken as 350 ms times the cube root of RR in s, among those at which the "
+    "wall goes inward with at most a fifth, or outward with at most half, of its greatest velocity; without such a "
+    "shoulder, the velocity nearest to zero",
     "strain": "paths of 24 x 3 superpixels: mean velocity, temporal mean removed, integrated; change of distance "
     "between neighbours. GLS: slope of longitudinal displacement over slice position",
     "septum": "the arc beyond the epicardium that looks most like the left ventricle's blood, without a gap, over all "

@@ -18,10 +18,13 @@ SYSTOLE_MS, DIASTOLE_MS = 350.0, 650.0
 FINE = 16
 #: A third circumferential peak below this is none, cm/s.
 LEAST_PC3 = 0.5
-#: Share of the deepest radial velocity below which the flattest point is no end-systole but the early diastolic peak.
-DEEPEST_ES = 0.5
+#: At end-systole the wall hardly moves: share of the greatest radial velocity inward, beyond which a flat point belongs
+#: to the systolic peak, and outward, beyond which it is the early diastolic one.
+INWARD_ES, OUTWARD_ES = 0.2, 0.5
 #: The atrial wave peaks no longer than this before the next beat, ms, whatever the heart rate.
 ATRIAL_MS = 230.0
+#: What parts both waves of filling lies no nearer to the only one than this, ms.
+CLEAR_MS = 60.0
 #: Waves of filling: least rise between two, as a share of the deepest, and least depth of the early one, of the atrial.
 LEAST_RISE, LEAST_EARLY = 0.05, 0.3
 
@@ -140,7 +143,7 @@ def _early_filling_ms(curve: NDArray, step_ms: float, rr_ms: float, systole_ms: 
     """End of early filling: the least motion between the last two waves of diastole, if the last one is the atrial one.
 
     In a fast heart both waves come before StrainMap's boundary, which is taken where there is one wave, or none late
-    enough.
+    enough; but it keeps clear of a wave's peak, else that would be early in one region and atrial in the next.
     """
     low, high, usual = denormalised(np.array((300, 940, EARLY_END)), systole_ms, rr_ms)
     if not np.isfinite(curve).all():
@@ -151,14 +154,18 @@ def _early_filling_ms(curve: NDArray, step_ms: float, rr_ms: float, systole_ms: 
     if not len(times) or depth.max() <= 0:
         return float(usual)
     waves, _ = find_peaks(depth, height=LEAST_RISE * depth.max(), prominence=LEAST_RISE * depth.max())
-    if len(waves) < 2 or times[waves[-1]] < rr_ms - ATRIAL_MS or depth[waves[-2]] < LEAST_EARLY * depth[waves[-1]]:
+    if not len(waves):
         return float(usual)
+    if len(waves) < 2 or times[waves[-1]] < rr_ms - ATRIAL_MS or depth[waves[-2]] < LEAST_EARLY * depth[waves[-1]]:
+        nearest = times[waves[np.abs(times[waves] - usual).argmin()]]
+        early = nearest < usual + CLEAR_MS / 2
+        return float(max(usual, nearest + CLEAR_MS) if early else min(usual, nearest - CLEAR_MS))
     first, last = waves[-2:]
     return float(times[first + depth[first:last].argmin()])
 
 
 def end_systole_ms(radial: NDArray, step_ms: float, rr_ms: float, cyclic: bool) -> float | None:
-    """End-systole: the flattest point of the global radial curve, or where it crosses zero if that is no shoulder.
+    """End-systole: where the radial curve has a shoulder while the wall hardly moves, or else is nearest to zero.
 
     Slope is averaged over two frames to either side: of several exact turning points the broadest counts.
 
@@ -181,10 +188,11 @@ def end_systole_ms(radial: NDArray, step_ms: float, rr_ms: float, cyclic: bool) 
         return None
     kernel = np.ones(2 * FINE + 1) / (2 * FINE + 1)
     smooth = np.convolve(np.pad(steep, FINE, mode="wrap" if cyclic else "edge"), kernel, mode="valid")
-    flat = inside[smooth[inside].argmin()]
-    if value[flat] < DEEPEST_ES * value.min():
-        flat = inside[np.abs(value[inside]).argmin()]
-    return float(fine.times_ms[flat])
+    calm = inside[(value[inside] <= INWARD_ES * value.max()) & (value[inside] >= OUTWARD_ES * value.min())]
+    flat = smooth[calm].argmin() if len(calm) else 0
+    # What is flattest where it begins or ceases to be calm is no shoulder.
+    shoulder = 0 < flat < len(calm) - 1
+    return float(fine.times_ms[calm[flat] if shoulder else inside[np.abs(value[inside]).argmin()]])
 
 
 def find_markers(

@@ -99,7 +99,7 @@ def find_summary(
                     if (m.component, m.region, m.code) == (component, "global", code)
                 ]  # fmt: skip
                 key, name = f"{component}_{letter}_{level}", f"{component.capitalize()} {words} peak, {level}"
-                reason = "no such peak in the curve" if chosen else "no slice with a complete wall"
+                reason = "no peak of its own in the curve" if chosen else "no slice with a complete wall"
                 value = float(np.mean([m.value_cm_s for m in peaks])) if peaks else None
                 add(f"{key}_cm_s", name, "cm/s", value, where, reason)
                 time = float(np.mean([m.time_ms for m in peaks])) if peaks else None

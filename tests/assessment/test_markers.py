@@ -119,7 +119,7 @@ def test_the_waves_of_a_fast_heart_keep_their_names():
 @pytest.mark.parametrize(
     "waves",
     [
-        [(-5.0, 400, 30)],  # both waves are one
+        [(-5.0, 500, 30)],  # both waves are one
         [(-8.0, 460, 40), (-2.0, 600, 30)],  # a wave in the middle of diastole is no atrial one
         [(-0.5, 600, 20), (-5.0, 860, 33)],  # nor is what comes before the only one an early one
     ],
@@ -131,10 +131,26 @@ def test_without_two_waves_the_usual_boundary_stands(waves):
     assert phases.early == pytest.approx({"radial": usual / 1000, "longitudinal": usual / 1000})
 
 
+@pytest.mark.parametrize(("at", "code"), [(470, "PD"), (485, "PD"), (540, "PAS")])
+def test_a_wave_at_the_boundary_is_one_wave(at, code):
+    # Regions whose peaks lie to either side of the boundary have the same wave under the same name.
+    rr = 600.0
+    mean = curve(rr, 50, (7.0, 110, 40), (-5.0, at, 30))
+    regions = np.stack([curve(rr, 50, (7.0, 110, 40), (-5.0, at + away, 30)) for away in (-25, 0, 25)])
+    found = find_markers({"radial": (("1", "2", "3"), regions)}, rr / 50, rr, phases_of(mean, rr), True)
+    assert [m.code for m in found if m.value_cm_s < 0] == [code] * 3
+
+
 def test_phases_of_a_slow_heart_part_the_same_waves_as_the_usual_boundary():
     values = curve(1000.0, 50, (7.0, 140, 60), (-9.0, 460, 40), (-2.0, 600, 25), (-4.0, 850, 33))
     phases = phases_of(values, 1000.0)
     assert 640 < phases.early["radial"] * 1000 < 790
+
+
+def test_the_top_of_a_late_systolic_peak_is_no_end_systole():
+    # Flat at 280 ms, where the wall still contracts; it turns back at 390 ms.
+    values = curve(1000.0, 50, (3.0, 280, 60), (-5.0, 480, 45))
+    assert end_systole_ms(values, 20.0, 1000.0, True) == pytest.approx(375, abs=25)
 
 
 def test_a_shallow_early_wave_is_no_end_systole():

@@ -83,3 +83,41 @@ def test_peaks_within_two_percent_and_times_within_a_frame(seed, spacing):
         allowed = max(0.02 * abs(marker.value_cm_s), 0.01 * largest[marker.component])
         assert abs(own.value_cm_s - marker.value_cm_s) < allowed, marker
         assert abs(own.time_ms - marker.time_ms) < step, marker
+
+
+def hearts(count):
+    """Radial and longitudinal curves of hearts as they move, RR, and the motion behind them."""
+    for seed in range(count):
+        heart, rr = draw_heart(Dice(torch.Generator().manual_seed(seed), 1), Ranges(outside=0.0))
+        waves, rr_ms = heart.motion, float(rr)
+        times, scale = torch.arange(50)[None] / 50, 1000 / rr_ms
+        radial = waves.contraction.velocity(times)[0].numpy() * float(waves.strain) * 2.4 * scale
+        longitudinal = waves.shortening.velocity(times)[0].numpy() * float(waves.descent) * 0.1 * scale
+        yield {"radial": radial, "longitudinal": longitudinal}, rr_ms, waves
+
+
+def test_end_systole_is_when_hearts_are_smallest():
+    away = []
+    for curves, rr_ms, waves in hearts(60):
+        smallest = int(waves.contraction.displacement(torch.arange(2000)[None] / 2000)[0].argmax()) / 2000
+        away.append(find_phases(curves, rr_ms / 50, rr_ms, True).systole * rr_ms - smallest * rr_ms)
+    assert abs(np.median(away)) < 10
+    assert np.abs(away).max() < 80
+
+
+def test_peaks_of_diastole_are_the_waves_of_those_names():
+    counted = 0
+    for curves, rr_ms, waves in hearts(60):
+        early, atrial = (waves.shortening.centre[0, 2:4] * rr_ms).tolist()
+        if rr_ms < 800 or atrial - early < 150:
+            continue
+        phases = find_phases(curves, rr_ms / 50, rr_ms, True)
+        found = find_markers(
+            {"longitudinal": (("global",), curves["longitudinal"][None])}, rr_ms / 50, rr_ms, phases, True
+        )
+        times = {m.code: m.time_ms for m in found}
+        assert times["PD"] == pytest.approx(early, abs=2 * rr_ms / 50)
+        if "PAS" in times:
+            assert times["PAS"] == pytest.approx(atrial, abs=2 * rr_ms / 50)
+            counted += 1
+    assert counted > 25
