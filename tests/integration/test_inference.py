@@ -116,6 +116,8 @@ def test_a_cine_that_does_not_wrap_ends_with_its_last_frame(run: Run, tmp_path: 
     run(tmp_path / "in", tmp_path / "out", upsampling_factor=4, cyclic=0)
     found = read(tmp_path / "out/a_cine.nii.gz")
     np.testing.assert_allclose(found[..., -4:], pixels[..., -1:].repeat(4, -1), rtol=1e-5)
+    # Without a manifest, this is how an assessment learns of it.
+    assert b"; not cyclic" in nibabel.load(tmp_path / "out/a_label.nii.gz").header["descrip"].item()
 
 
 @pytest.mark.parametrize(
