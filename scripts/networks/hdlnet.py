@@ -80,8 +80,9 @@ class View(NamedTuple):
         changes: [B, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
         motions: [B, 6, X' / 2, Y' / 2] float64, pixels: the finest motion before, in and after the gap.
         steps: [B, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
+        channels: [B, 54, X' / 2, Y' / 2] float, from ``gap_channels``.
+        cycle: [B, 8, X' / 8, Y' / 8] float, eighths of the cycle.
         features: [B, C, X' / 2, Y' / 2] float, from ``TemporalInterpolation.encode``.
-        moving: [B, C, X' / 2, Y' / 2] float, from ``PhaseSynthesis.encode``.
     """
 
     turns: int
@@ -89,8 +90,9 @@ class View(NamedTuple):
     changes: Tensor
     motions: Tensor
     steps: Tensor
+    channels: Tensor
+    cycle: Tensor
     features: Tensor
-    moving: Tensor
 
 
 class Look(NamedTuple):
@@ -196,7 +198,7 @@ class HDLNet(nn.Module):
         gap = torch.ones_like(frames[:, :, 0, 0]).flatten() / t
         views = self.see(frames, gap, cyclic)
         motions = views[0].motions
-        _, logits, _ = self.interpolate(views, torch.zeros_like(gap), gap)
+        _, logits, _ = self.interpolate(views, 1, torch.zeros_like(gap), gap)
         labels = with_neighbours(logits.unflatten(0, (image.shape[0], t)), motions, gap, cyclic)
         window = heart_window(torch.softmax(labels, dim=2)[:, :, 1:].sum(2))
         bias = missed(labels, window)
@@ -233,18 +235,18 @@ class HDLNet(nn.Module):
         views: list[View] = []
         for k in range(self.views):
             turned, coarse = turn(keys, k), turn(cycle, k)
-            view = gap_channels(turned, turn_vectors(every, k, 9))
-            features = self.interpolation.encode(view, coarse, gap)
-            moving = self.synthesis.encode(view, features, coarse, gap)
+            channels = gap_channels(turned, turn_vectors(every, k, 9))
+            features = self.interpolation.encode(channels, coarse, gap)
             motion, step = turn_vectors(finest, k, 3), turn_vectors(steps, k, 5)
-            views.append(View(k, turned, turn(changes, k), motion, step, features, moving))
+            views.append(View(k, turned, turn(changes, k), motion, step, channels, coarse, features))
         return views
 
-    def interpolate(self, views: list[View], tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def interpolate(self, views: list[View], times: int, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Makes frames as the mean of what the interpolation makes of a picture and of its turns.
 
         Args:
-            views: of B gaps.
+            views: of all gaps.
+            times: how many frames to make in each gap, B in all, those of a gap side by side.
             tau: [B] float, time in the gap, 0 to 1.
             gap: [B] float, length of the gap as a share of the cycle.
 
@@ -257,7 +259,12 @@ class HDLNet(nn.Module):
         motions: list[Tensor] = []
         for view in views:
             magnitude, logits, motion = self.interpolation.decode(
-                view.keys, view.changes, view.features, view.motions, tau, gap
+                repeat(view.keys, times),
+                repeat(view.changes, times),
+                repeat(view.features, times),
+                repeat(view.motions, times),
+                tau,
+                gap,
             )
             back = (4 - view.turns) % 4
             magnitudes.append(turn(magnitude, back))
@@ -269,6 +276,8 @@ class HDLNet(nn.Module):
     def move(
         self,
         views: list[View],
+        moving: list[Tensor],
+        times: int,
         magnitude: Tensor,
         logits: Tensor,
         motion: Tensor,
@@ -279,7 +288,9 @@ class HDLNet(nn.Module):
         """Makes velocities as the mean of what the synthesis makes of a picture and of its turns.
 
         Args:
-            views: of B gaps.
+            views: of all gaps.
+            moving: [gaps, C, X' / 2, Y' / 2] float for each view, from ``PhaseSynthesis.encode``.
+            times: how many frames were made in each gap, B in all.
             magnitude: [B, 1, X, Y] float, the frames made by ``interpolate``.
             logits: [B, 3, X, Y] float, their segmentation.
             motion: [B, 4, X / 2, Y / 2] float, their motion, pixels a gap.
@@ -292,10 +303,17 @@ class HDLNet(nn.Module):
         """
         velocities: list[Tensor] = []
         tissues: list[Tensor] = []
-        for view in views:
+        for view, features in zip(views, moving):  # noqa: B905 - TorchScript knows no strict
             k = view.turns
             velocity, tissue = self.synthesis.decode(
-                view.moving, view.steps, turn(magnitude, k), turn(logits, k), turn_vectors(motion, k, 2), tau, gap, beat
+                repeat(features, times),
+                repeat(view.steps, times),
+                turn(magnitude, k),
+                turn(logits, k),
+                turn_vectors(motion, k, 2),
+                tau,
+                gap,
+                beat,
             )
             velocities.append(turn_vectors(velocity, (4 - k) % 4))
             tissues.append(turn(tissue, (4 - k) % 4))
@@ -314,17 +332,21 @@ class HDLNet(nn.Module):
             [N, 8 * T * F, X, Y] float32, as in ``forward``.
         """
         look = self.look(image, cyclic)
+        moving = [self.synthesis.encode(v.channels, v.features, v.cycle, look.gap) for v in look.views]
         beat = describe_beat(look.areas, look.moves, cyclic).flatten(0, 1)
-        parts = [self.at(times, image, look, beat, cyclic) for times in fractions]
+        parts = [self.at(times, image, look, moving, beat, cyclic) for times in fractions]
         return torch.cat(parts, dim=3).flatten(1, 3)
 
-    def at(self, times: Tensor, image: Tensor, look: Look, beat: Tensor, cyclic: Tensor) -> Tensor:
+    def at(
+        self, times: Tensor, image: Tensor, look: Look, moving: list[Tensor], beat: Tensor, cyclic: Tensor
+    ) -> Tensor:
         """Makes the frames at some times in every gap.
 
         Args:
             times: [F] float32, 0 to 1.
             image: [N, T, X, Y] float32, as in ``forward``.
             look: what ``look`` saw of it.
+            moving: [N * T, C, X' / 2, Y' / 2] float for each view, from ``PhaseSynthesis.encode``.
             beat: [N * T, 82] float, from ``describe_beat``.
             cyclic: [1] int64, 1 or 0.
 
@@ -335,19 +357,7 @@ class HDLNet(nn.Module):
         f = times.shape[0]
         tau = times.unsqueeze(0).expand(n * t, -1).flatten()
         gap, beat = repeat(look.gap, f), repeat(beat, f)
-        views = [
-            View(
-                v.turns,
-                repeat(v.keys, f),
-                repeat(v.changes, f),
-                repeat(v.motions, f),
-                repeat(v.steps, f),
-                repeat(v.features, f),
-                repeat(v.moving, f),
-            )
-            for v in look.views
-        ]
-        magnitude, logits, motion = self.interpolate(views, tau, gap)
+        magnitude, logits, motion = self.interpolate(look.views, f, tau, gap)
         first, second = to_both_ends(motion, tau)
         before = warp(repeat(look.labels.flatten(0, 1), f), first)
         after = warp(repeat(look.labels[:, neighbours(t, cyclic)[:, 2]].flatten(0, 1), f), second)
@@ -358,7 +368,7 @@ class HDLNet(nn.Module):
         logits = (own + (1 - time) * before + time * after) / 2
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)
-        velocity, tissue = self.move(views, magnitude, logits, motion, tau, gap, beat)
+        velocity, tissue = self.move(look.views, moving, f, magnitude, logits, motion, tau, gap, beat)
         blocks = torch.cat(
             (magnitude.clamp_min(0), torch.softmax(logits, dim=1), velocity, torch.sigmoid(tissue)), dim=1
         )
