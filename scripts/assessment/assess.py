@@ -182,7 +182,7 @@ def _phases(slices: list[SliceAssessment], cyclic: bool) -> Phases:
     weights = [float(s.myocardium_area_mm2.mean()) + 1e-6 for s in used]
     curves = {
         name: np.average([s.velocity_cm_s[name]["global"] for s in used], axis=0, weights=weights)
-        for name in ("radial", "longitudinal")
+        for name in COMPONENTS
     }
     step = float(np.mean([step_of(s) / s.rr_ms for s in used])) * rr
     return find_phases(curves, step, rr, cyclic)

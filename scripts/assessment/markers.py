@@ -117,7 +117,8 @@ class Phases:
 
     Attributes:
         systole: End-systole as a fraction of RR; None if it is not known.
-        early: Component to the end of early filling, which parts PD from PAS, as a fraction of RR.
+        early: Component to the end of early filling, which parts PD from PAS, as a fraction of RR; ``EARLY_END`` for
+            those that are not in it.
     """
 
     systole: float | None
@@ -151,9 +152,8 @@ def _early_filling_ms(curve: NDArray, step_ms: float, rr_ms: float, systole_ms: 
     fine = fine_curves(curve[:, None], step_ms, cyclic)
     inside = (fine.times_ms >= low) & (fine.times_ms <= high)
     times, depth = fine.times_ms[inside], -fine.values[inside, 0]
-    if not len(times) or depth.max() <= 0:
-        return float(usual)
-    waves, _ = find_peaks(depth, height=LEAST_RISE * depth.max(), prominence=LEAST_RISE * depth.max())
+    least = LEAST_RISE * max(depth.max(initial=0), 1e-9)
+    waves, _ = find_peaks(depth, height=least, prominence=least)
     if not len(waves):
         return float(usual)
     if len(waves) < 2 or times[waves[-1]] < rr_ms - ATRIAL_MS or depth[waves[-2]] < LEAST_EARLY * depth[waves[-1]]:

@@ -70,7 +70,7 @@ class Frame:
         spacing: Between rows, between columns, mm; NaN if absent.
         orientation: Row and column direction, unit vectors at right angles, shape (6,), LPS; NaN if absent or unusable.
         position: Centre of the first pixel, shape (3,), LPS, mm; NaN if absent.
-        thickness: SpacingBetweenSlices, else SliceThickness, mm; None if absent. Only used for a single slice.
+        thickness: SpacingBetweenSlices, else SliceThickness, mm; None if absent. Spaces a single slice; tells overlap.
         trigger_ms, nominal_ms, heart_rate: TriggerTime (ms), NominalInterval (ms), HeartRate (1/min), or None.
         temporal, instance: TemporalPositionIdentifier or -Index, InstanceNumber, or None.
         magnitude: False if the header calls it a phase, velocity, real or imaginary image, or one that we derived.

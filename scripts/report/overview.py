@@ -71,13 +71,12 @@ def overview(
     """
     figure = Figure(figsize=(13, 8.2), layout="constrained", dpi=110)
     heading = f"{title}   (view: from the apex)   {DISCLAIMER}"
+    figure.suptitle(heading, parse_math=False)  # a study's name may hold dollars
     if not (label == MYOCARDIUM).any():
-        figure.suptitle(heading)
         axes = figure.add_subplot()
         _gray(axes, cine[:, :, 0], cine.max(), spacing_mm)
         axes.set_title("No left ventricle was found in any slice: no velocities to show", color="#D55E00")
     else:
-        figure.suptitle(heading)
         _draw(figure, cine, label, velocity, spacing_mm, frame_duration_ms)
     figure.savefig(path)
     return Path(path)

@@ -13,6 +13,7 @@ import pytest
 
 from scripts.assessment import SCHEMA, assess_maps
 from scripts.assessment.flags import study_flags
+from scripts.assessment.motion import stack_motion
 from scripts.assessment.septum import find_septum
 from scripts.assessment.tables import write_tables
 from scripts.cine.study import CineError
@@ -261,6 +262,23 @@ def test_open_sectors_of_one_slice_leave_the_strain_of_the_others(stack):
         labels[:, :, :, z][:, x[:, 0] > -5] = 0
     alone = assess_maps(dataclasses.replace(stack, labels=labels), 0.0)
     assert alone.stack is None
+
+
+def test_the_strain_of_the_stack_is_that_of_two_slices_at_least(stack):
+    slices = assess_maps(stack, 0.0).slices
+
+    def without_strain(item):
+        curves = {name: {**sets, "global": np.full(FRAMES, np.nan)} for name, sets in item.strain_percent.items()}
+        return dataclasses.replace(item, strain_percent=curves)
+
+    levels = [item.level for item in slices]
+    two = stack_motion([without_strain(slices[0]), *slices[1:]], levels, True)
+    own = [item.strain_percent["circumferential"]["global"] for item in slices[1:]]
+    assert np.allclose(two.strain_percent["circumferential"], (own[0] + own[1]) / 2)
+    one = stack_motion([*map(without_strain, slices[:2]), slices[2]], levels, True)
+    assert np.isnan(one.strain_percent["circumferential"]).all()
+    assert np.isnan(one.peaks["gcs_percent"])
+    assert np.isfinite(one.peaks["gls_percent"])
 
 
 def test_volumes_need_two_slices_with_a_pool(stack):

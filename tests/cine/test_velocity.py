@@ -88,7 +88,16 @@ def test_a_missing_direction_is_named(folder):
         read_measured(root)
 
 
-@pytest.mark.parametrize(("wrong", "words"), [({"venc": (20.0,)}, "venc"), ({"order": "xyy"}, "order")])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"venc": (20.0,)}, "venc"),
+        ({"venc": (20.0, 20.0, float("nan"))}, "venc"),
+        ({"venc": (20.0, 20.0, float("inf"))}, "venc"),
+        ({"venc": (20.0, 0.0, 30.0)}, "venc"),
+        ({"order": "xyy"}, "order"),
+    ],
+)
 def test_wrong_arguments_are_named(folder, wrong, words):
     with pytest.raises(CineError, match=f"argument {words}"):
         read_measured(folder("ge"), **wrong)

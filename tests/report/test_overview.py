@@ -63,7 +63,7 @@ def test_moments_around_the_end_of_the_cycle() -> None:
 def test_pictures(label: np.ndarray, tmp_path: Path) -> None:
     cine = np.random.default_rng(0).uniform(0, 100, label.shape)
     velocity = np.random.default_rng(1).normal(size=(3, *label.shape))
-    found = plt.imread(overview(tmp_path / "a.png", cine, label, velocity, SPACING, 20.0, "heart"))
+    found = plt.imread(overview(tmp_path / "a.png", cine, label, velocity, SPACING, 20.0, "no formula: a$b_{$c"))
     none = plt.imread(overview(tmp_path / "b.png", cine, label * 0, velocity, SPACING, 20.0, "heart"))
     assert found.shape == none.shape
     assert found.std() > 0.05

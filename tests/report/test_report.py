@@ -52,6 +52,13 @@ def test_a_name_cannot_become_markup(ring: Study, tmp_path: Path) -> None:
     assert "alert(1)</script>" not in page
 
 
+def test_a_name_cannot_become_a_formula(ring: Study, tmp_path: Path) -> None:
+    maps, assessment = ring
+    assessment = dataclasses.replace(assessment, study={**assessment.study, "name": "a$b_{$c"})
+    write_report(maps, assessment, tmp_path)
+    assert "a$b_{$c: velocity curves" in (tmp_path / "figures" / "curves.svg").read_text(encoding="utf-8")
+
+
 def test_the_crop_holds_the_heart_and_says_where_it_lies(ring: Study) -> None:
     maps, assessment = ring
     data = page_data(maps, assessment)
