@@ -16,6 +16,10 @@ MAP_PIXELS = 192
 """Pixels along each side of these maps: they reach 190 mm from the image centre before they repeat the border."""
 
 
+AT_ONCE = 9
+"""Frames that ``film`` makes at once."""
+
+
 @dataclass(frozen=True)
 class Anatomy:
     """Tissues around and inside a batch of ventricles.
@@ -255,3 +259,28 @@ def render(anatomy: Anatomy, ventricle: Ventricle, state: State, time: Tensor) -
     labels = ((state.epicardium > 0) & ventricular).to(torch.uint8)
     labels += ((state.endocardium > 0) & ventricular & (state.reference_z > 0)).to(torch.uint8)
     return image.clamp_min(0), labels
+
+
+def film(
+    anatomy: Anatomy, ventricle: Ventricle, axes: tuple[Tensor, Tensor], time: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images and paints a slice over time, a few frames at once: what they take fits the processor's cache.
+
+    Args:
+        anatomy: the looks.
+        ventricle: the shapes and motions.
+        axes: positions of pixels along X and Y, as ``Ventricle.image`` takes them.
+        time: [B, T] float, fractions of the cycle.
+
+    Returns:
+        Noise-free magnitude [B, T, X, Y] float and labels [B, T, X, Y] uint8 as ``render`` paints them, and velocity
+        [B, 3, T, X, Y] float, mm per cycle.
+    """
+    pictures, labels, velocities = [], [], []
+    for some in time.split(AT_ONCE, dim=1):
+        state = ventricle.image(*axes, some)
+        picture, label = render(anatomy, ventricle, state, some)
+        pictures.append(picture)
+        labels.append(label)
+        velocities.append(state.velocity)
+    return torch.cat(pictures, 1), torch.cat(labels, 1), torch.cat(velocities, 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .anatomy import draw_anatomy, render
+from .anatomy import draw_anatomy, film
 from .draw import Dice, Ranges, draw_heart
 from .scanner import Scanner, acquire, draw_scanner
 
@@ -62,6 +62,5 @@ def image_cines(
     ventricle, rr = draw_heart(dice, ranges or Ranges())
     anatomy, scanner = draw_anatomy(dice), draw_scanner(dice)
     time = torch.arange(frames).expand(batch, frames) / frames
-    state = ventricle.image(*pixel_axes(size, size, pixel_mm), time)
-    picture, labels = render(anatomy, ventricle, state, time)
-    return PhantomCine(acquire(scanner, picture, pixel_mm), labels, state.velocity / 10, rr, scanner)
+    picture, labels, velocity = film(anatomy, ventricle, pixel_axes(size, size, pixel_mm), time)
+    return PhantomCine(acquire(scanner, picture, pixel_mm), labels, velocity / 10, rr, scanner)

@@ -15,7 +15,7 @@ from scripts.cine.nifti import write_nifti
 from scripts.cine.study import APEX_TO_BASE, CineError
 from scripts.cine.write_dicom import Direction, Style, write_dicom_series
 
-from .anatomy import draw_anatomy, render
+from .anatomy import draw_anatomy, film
 from .cine import pixel_axes
 from .draw import Dice, Ranges, draw_heart
 from .scanner import acquire, add_noise, decode_phase, draw_scanner, encode_phase
@@ -120,11 +120,10 @@ def _write_study(root: Path, name: str, seed: int, form: str, stack: str, frames
     pictures, truth = [], {}
     for k, offset in enumerate(torch.linspace(-0.35, 0.35, SUBSLICES) * min(gap_mm, 8.0)):
         part = type(heart)(dataclasses.replace(heart.geometry, level=levels + offset), heart.motion)
-        state = part.image(*axes, time)
-        picture, labels = render(anatomy, part, state, time)
+        picture, labels, motion = film(anatomy, part, axes, time)
         pictures.append(picture)
         if k == SUBSLICES // 2:
-            truth = {"label": labels, "velocity": state.velocity / 10 * (1000 / rr_ms)}
+            truth = {"label": labels, "velocity": motion / 10 * (1000 / rr_ms)}
     clean = acquire(scanner, torch.stack(pictures).mean(0), pixel_mm)
 
     def stacked(pixels: Tensor) -> np.ndarray:

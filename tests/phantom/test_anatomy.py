@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scripts.phantom.anatomy import draw_anatomy, render
+from scripts.phantom.anatomy import AT_ONCE, draw_anatomy, film, render
 from scripts.phantom.cine import pixel_axes
 from scripts.phantom.draw import Dice, Ranges, draw_heart
 
@@ -84,3 +84,15 @@ def test_the_root_of_the_aorta_is_a_bright_disc_with_a_thin_wall():
     assert along_y(picture, 0.8 * outer) == pytest.approx(1.1, abs=0.02)
     assert along_y(picture, 0.8 * outer + 12.75) == pytest.approx(0.4, abs=0.02)
     assert along_y(picture, 0.8 * outer + 14.5) == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_film_is_all_frames_at_once():
+    dice = Dice(torch.Generator().manual_seed(2), 2)
+    ventricle, _ = draw_heart(dice, Ranges())
+    anatomy = draw_anatomy(dice)
+    time, axes = torch.arange(2 * AT_ONCE + 2).expand(2, -1) / (2 * AT_ONCE + 2), pixel_axes(40, 36, 3.0)
+    state = ventricle.image(*axes, time)
+    wanted = (*render(anatomy, ventricle, state, time), state.velocity)
+    for found, whole in zip(film(anatomy, ventricle, axes, time), wanted, strict=True):
+        assert found.shape == whole.shape
+        assert torch.allclose(found.float(), whole.float(), atol=1e-5)
