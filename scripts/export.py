@@ -144,6 +144,7 @@ def export_onnx(network: HDLNet, path: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     for node in (*model.graph.node, *(n for f in model.functions for n in f.node)):
         del node.metadata_props[:]  # stack traces with paths of the machine that exported
+        node.ClearField("name")  # nothing refers to a node by name
     del model.graph.value_info[:]  # shapes between the layers, which follow from the inputs
     onnx.save(model, path)
 

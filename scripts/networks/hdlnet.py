@@ -12,7 +12,7 @@ from .motion import gap_channels, motions_between, to_both_ends, warp
 from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 from .turns import turn, turn_vectors
-from .ventricle import heart_window, likelier, missed, steady_areas
+from .ventricle import heart_window, likelier, missed, stays, steady_areas
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
@@ -83,6 +83,7 @@ class View(NamedTuple):
         channels: [B, 54, X' / 2, Y' / 2] float, from ``gap_channels``.
         cycle: [B, 8, X' / 8, Y' / 8] float, eighths of the cycle.
         features: [B, C, X' / 2, Y' / 2] float, from ``TemporalInterpolation.encode``.
+        given: the same shape, from there, too.
     """
 
     turns: int
@@ -93,6 +94,7 @@ class View(NamedTuple):
     channels: Tensor
     cycle: Tensor
     features: Tensor
+    given: Tensor
 
 
 class Look(NamedTuple):
@@ -105,7 +107,8 @@ class Look(NamedTuple):
         labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``, made
             ``likelier``.
         bias: [N, T] float, from ``missed``.
-        window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``.
+        window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``; in evaluation nowhere unless
+            it ``stays``.
         areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
         moves: [N, T, 2] float, mean motion of the wall inward and around over each gap, pixels.
     """
@@ -204,6 +207,8 @@ class HDLNet(nn.Module):
         bias = missed(labels, window)
         labels = likelier(labels, bias)
         steady = torch.softmax(labels, dim=2)
+        if not self.training:  # what is shut out could not be learnt
+            window = window * stays(steady[:, :, 1:].sum(2) * window)
         wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
         half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
         moved = motions[:, 2:4].float().unflatten(0, (image.shape[0], t))
@@ -236,9 +241,9 @@ class HDLNet(nn.Module):
         for k in range(self.views):
             turned, coarse = turn(keys, k), turn(cycle, k)
             channels = gap_channels(turned, turn_vectors(every, k, 9))
-            features = self.interpolation.encode(channels, coarse, gap)
+            features, given = self.interpolation.encode(channels, coarse, gap)
             motion, step = turn_vectors(finest, k, 3), turn_vectors(steps, k, 5)
-            views.append(View(k, turned, turn(changes, k), motion, step, channels, coarse, features))
+            views.append(View(k, turned, turn(changes, k), motion, step, channels, coarse, features, given))
         return views
 
     def interpolate(self, views: list[View], times: int, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -261,7 +266,7 @@ class HDLNet(nn.Module):
             magnitude, logits, motion = self.interpolation.decode(
                 repeat(view.keys, times),
                 repeat(view.changes, times),
-                repeat(view.features, times),
+                repeat(view.given, times),
                 repeat(view.motions, times),
                 tau,
                 gap,
@@ -303,10 +308,10 @@ class HDLNet(nn.Module):
         """
         velocities: list[Tensor] = []
         tissues: list[Tensor] = []
-        for view, features in zip(views, moving):  # noqa: B905 - TorchScript knows no strict
+        for view, given in zip(views, moving):  # noqa: B905 - TorchScript knows no strict
             k = view.turns
             velocity, tissue = self.synthesis.decode(
-                repeat(features, times),
+                repeat(given, times),
                 repeat(view.steps, times),
                 turn(magnitude, k),
                 turn(logits, k),
@@ -332,7 +337,7 @@ class HDLNet(nn.Module):
             [N, 8 * T * F, X, Y] float32, as in ``forward``.
         """
         look = self.look(image, cyclic)
-        moving = [self.synthesis.encode(v.channels, v.features, v.cycle, look.gap) for v in look.views]
+        moving = [self.synthesis.encode(v.channels, v.features, v.steps, v.cycle, look.gap) for v in look.views]
         beat = describe_beat(look.areas, look.moves, cyclic).flatten(0, 1)
         parts = [self.at(times, image, look, moving, beat, cyclic) for times in fractions]
         return torch.cat(parts, dim=3).flatten(1, 3)

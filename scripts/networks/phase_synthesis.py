@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate, time_in_gap
-from .motion import VIEW_CHANNELS, spline_velocity
+from .motion import STEPS, VIEW_CHANNELS, spline_velocity
 from .velocity_assessment import VelocityAssessment
 
 PIXEL_CM = 0.15
@@ -24,16 +24,17 @@ class BeatPrior(nn.Module):
 
     Velocity along the long axis leaves little trace in a short-axis picture, and an E wave is shorter than a gap of
     six frames: how far the ventricle has contracted by then, how far its wall goes within the gap, and how it goes on
-    is what tells both.
+    is what tells both. In the plane it is told what a smooth path through the frames says of that time, and corrects
+    it.
 
     Args:
         channels: number of feature channels of its description of the beat.
     """
 
-    def __init__(self, channels: int = 128) -> None:
+    def __init__(self, channels: int = 192) -> None:
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Linear(4 + BEAT_NUMBERS, channels),
+            nn.Linear(4 + 2 + BEAT_NUMBERS, channels),
             nn.SiLU(),
             nn.Linear(channels, channels),
             nn.SiLU(),
@@ -42,20 +43,22 @@ class BeatPrior(nn.Module):
         )
         self.curves = nn.Linear(channels, 3)
 
-    def forward(self, tau: Tensor, gap: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tau: Tensor, gap: Tensor, beat: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Describes times in a beat.
 
         Args:
             tau: [B] float, time within the gap, 0 to 1.
             gap: [B] float, length of the gap as a fraction of the cycle.
             beat: [B, 82] float, as ``hdlnet.describe_beat`` gives it.
+            seen: [B, 2] float, mean radial and circumferential velocity of the myocardium as a spline through its
+                motions says, cm/s at RR = 1000 ms.
 
         Returns:
             Features [B, channels] float, and mean radial, circumferential and longitudinal velocity of the
             myocardium, [B, 3] float, cm/s at RR = 1000 ms, signs as in ``VelocityAssessment``.
         """
-        features = self.embed(torch.cat((time_in_gap(tau, gap), beat), dim=1))
-        return features, self.curves(features)
+        features = self.embed(torch.cat((time_in_gap(tau, gap), seen / 3, beat), dim=1))
+        return features, self.curves(features) + F.pad(seen, [0, 1])
 
 
 def around_centroid(myocardium: Tensor, curves: Tensor) -> Tensor:
@@ -110,31 +113,34 @@ class PhaseSynthesis(nn.Module):
         self.trunk = Trunk(VIEW_CHANNELS + interpolation_features, widths, features, CYCLE_FRAMES)
         self.beat = BeatPrior()
         self.assessment = VelocityAssessment()
-        self.head_in = nn.Conv2d(features + 4 + 4 + 2 + 3 + 2 + 2, features, 3, 1, 1)
-        self.head_beat = nn.Linear(128, 2 * features)
+        self.head_gap = nn.Conv2d(features + 2 * STEPS, features, 3, 1, 1)
+        self.head_in = nn.Conv2d(4 + 4 + 2 + 3 + 2 + 2, features, 3, 1, 1)
+        self.head_beat = nn.Linear(self.beat.curves.in_features, 2 * features)
         self.head_body = ConvPair(features, features)
         self.velocity_out = nn.Conv2d(features, 4, 3, 1, 1)
         self.tissue_out = nn.Conv2d(features, 4, 3, 1, 1)
         initialise(self)
         nn.init.normal_(self.velocity_out.weight, std=1e-3)
 
-    def encode(self, view: Tensor, interpolation: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
+    def encode(self, view: Tensor, interpolation: Tensor, steps: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
         """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
             view: [B, 54, X / 2, Y / 2] float, from ``gap_view``.
             interpolation: [B, C, X / 2, Y / 2] float, features of ``TemporalInterpolation.encode``.
+            steps: [B, 10, X / 2, Y / 2] float, motion around the gap, for ``spline_velocity``.
             cycle: [B, 8, X / 8, Y / 8] float, magnitude at eighths of the cycle, counted from the gap's first frame.
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features, X / 2, Y / 2] float.
+            [B, features, X / 2, Y / 2] float, what all this gives to every time in the gap, alike.
         """
-        return self.trunk(torch.cat((view, interpolation.to(view.dtype)), dim=1), gap, cycle)
+        features = self.trunk(torch.cat((view, interpolation.to(view.dtype)), dim=1), gap, cycle)
+        return self.head_gap(torch.cat((features, (steps / 4).to(features.dtype)), dim=1))
 
     def decode(
         self,
-        features: Tensor,
+        given: Tensor,
         steps: Tensor,
         magnitude: Tensor,
         logits: Tensor,
@@ -146,7 +152,7 @@ class PhaseSynthesis(nn.Module):
         """Makes the velocities at one time in the gap.
 
         Args:
-            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            given: [B, features, X / 2, Y / 2] float, from ``encode``.
             steps: [B, 10, X / 2, Y / 2] float, motion around the gap, for ``spline_velocity``.
             magnitude: [B, 1, X, Y] float, the frame at this time.
             logits: [B, 3, X, Y] float, its segmentation.
@@ -161,19 +167,19 @@ class PhaseSynthesis(nn.Module):
             foreground (signal, not noise) [B, 1, X, Y]. float32.
         """
         labels = F.avg_pool2d(torch.softmax(logits, dim=1)[:, 1:], 2)
-        described, curves = self.beat(tau, gap, beat)
-        usual = around_centroid(labels[:, :1], curves)
         scale = (self.pixel_cm / gap.float()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         seen = spline_velocity(steps, tau, gap)
-        # A motion over the whole gap hides how it is spread over it; the usual beat tells.
         mean = self.assessment.wall_motion(labels[:, :1], seen.unsqueeze(1))[:, 0] * scale[..., 0, 0]
+        # A motion over the whole gap hides how it is spread over it; the usual beat tells.
+        described, curves = self.beat(tau, gap, beat, mean)
+        usual = around_centroid(labels[:, :1], curves)
         unseen = torch.cat((curves[:, :2] - mean, torch.zeros_like(mean[:, :1])), dim=1)
         # Where there is hardly any wall, nobody knows how it moves.
         area = labels[:, :1].sum((2, 3), keepdim=True)
         missing = around_centroid(labels[:, :1], unseen)[:, :2] / scale * (area / (area + 2))
         parts = (F.pixel_unshuffle(magnitude, 2), motion / 4, labels, usual / 4, missing / 4, seen / 4)
-        h = torch.cat((features, torch.cat(parts, dim=1).to(features.dtype)), dim=1)
-        h = self.head_body(F.leaky_relu(modulate(self.head_in(h), self.head_beat(described)), 0.1))
+        h = given + self.head_in(torch.cat(parts, dim=1).to(given.dtype))
+        h = self.head_body(F.leaky_relu(modulate(h, self.head_beat(described)), 0.1))
         out = self.velocity_out(h).float()
         plane = seen + torch.sigmoid(out[:, 3:] * 4) * missing + out[:, :2]
         velocity = torch.cat((plane * scale, usual[:, 2:] + out[:, 2:3] * 4), dim=1)

@@ -28,7 +28,8 @@ class TemporalInterpolation(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 96, 112), features: int = 32) -> None:
         super().__init__()
         self.trunk = Trunk(VIEW_CHANNELS, widths, features, CYCLE_FRAMES)
-        self.motion_in = nn.Conv2d(features + 4, features, 3, 1, 1)
+        self.motion_gap = nn.Conv2d(features, features, 3, 1, 1)
+        self.motion_in = nn.Conv2d(4, features, 3, 1, 1)
         self.motion_time = TimeModulation(features)
         self.motion_out = nn.Conv2d(features, 4, 3, 1, 1)
         self.image_in = nn.Conv2d(features + 12, features, 3, 1, 1)
@@ -39,7 +40,7 @@ class TemporalInterpolation(nn.Module):
         for layer in (self.motion_out, self.image_out):
             nn.init.normal_(layer.weight, std=1e-3)
 
-    def encode(self, view: Tensor, cycle: Tensor, gap: Tensor) -> Tensor:
+    def encode(self, view: Tensor, cycle: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Looks at the acquired frames around a gap and at the whole cycle.
 
         Args:
@@ -48,19 +49,20 @@ class TemporalInterpolation(nn.Module):
             gap: [B] float, gap length as a fraction of the cycle.
 
         Returns:
-            [B, features, X / 2, Y / 2] float.
+            Features [B, features, X / 2, Y / 2] float; and what they give to every time in the gap, alike.
         """
-        return self.trunk(view, gap, cycle)
+        features = self.trunk(view, gap, cycle)
+        return features, self.motion_gap(features)
 
     def decode(
-        self, keys: Tensor, slopes: Tensor, features: Tensor, motions: Tensor, tau: Tensor, gap: Tensor
+        self, keys: Tensor, slopes: Tensor, given: Tensor, motions: Tensor, tau: Tensor, gap: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Makes a frame at one time in the gap.
 
         Args:
             keys: [B, 4, X, Y] float, normalised magnitude: outer, first, second, outer frame. X, Y divisible by 16.
             slopes: [B, 2, X, Y] float, how fast brightness changes at both ends of the gap, from ``cycle.slopes``.
-            features: [B, features, X / 2, Y / 2] float, from ``encode``.
+            given: [B, features, X / 2, Y / 2] float, the second of what ``encode`` returns.
             motions: [B, 6, X / 2, Y / 2] float, from ``gap_view``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
@@ -71,8 +73,8 @@ class TemporalInterpolation(nn.Module):
             (times tau) and to the second one (times 1 - tau). float32.
         """
         seen = path(motions, tau, gap)
-        h = torch.cat((features, (seen / 4).to(features.dtype)), dim=1)
-        h = F.leaky_relu(self.motion_time(self.motion_in(h), tau, gap), 0.1)
+        h = given + self.motion_in((seen / 4).to(given.dtype))
+        h = F.leaky_relu(self.motion_time(h, tau, gap), 0.1)
         motion = seen + self.motion_out(h).float() * 4
         to_first, to_second = to_both_ends(motion, tau)
         first, second = warp(keys[:, 1:2], to_first), warp(keys[:, 2:3], to_second)

@@ -1,4 +1,4 @@
-"""The ventricle in the acquired frames: where it is, how large, and in which frames it was missed."""
+"""The ventricle in the acquired frames: where it is, whether it stays, how large, and where it was missed."""
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,27 @@ def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
     dx = torch.arange(dense.shape[2], device=dense.device).unsqueeze(1) - best_x
     dy = torch.arange(dense.shape[3], device=dense.device).unsqueeze(0) - best_y
     return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
+
+
+def stays(ventricle: Tensor, least: float = 0.55, most: float = 0.2) -> Tensor:
+    """Tells whether what was found is there all cycle long.
+
+    The section of a ventricle loses a third of its area at most when it contracts, as a beating wall keeps its volume;
+    an atrium above the base, an outflow tract and noise come and go.
+
+    Args:
+        ventricle: [N, T, X, Y] float, probability of pool or myocardium in the acquired frames, none outside
+            ``heart_window``.
+        least: area that a frame shows of it at least, as a share of what it is at most.
+        most: share of the frames that may show less, one at least, or more: no single frame decides.
+
+    Returns:
+        [N, 1, 1, 1] float, 1 if it is, 0 if not.
+    """
+    area = torch.sort(ventricle.sum((2, 3)), dim=1).values
+    largest = area[:, -1 - area.shape[1] // 5].unsqueeze(1)
+    short = (area < least * largest).float().sum(1)
+    return ((short <= most * area.shape[1]) | (short <= 1)).float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
 
 
 def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from scripts.networks import HDLNet, VelocityAssessment
 from scripts.networks.hdlnet import describe_beat
+from scripts.networks.motion import STEPS, spline_frames, spline_velocity
 from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.phantom.cine import pixel_axes
 from scripts.phantom.draw import Dice, Ranges, draw_heart
@@ -67,7 +68,8 @@ class Beats(Dataset):
 
         Returns:
             A dictionary: tau [V], gap [V], beat [V, 82] as ``describe_beat`` gives it, with errors such as a
-            segmentation and an estimate of motion make; curves [V, 3], cm/s at RR = 1000 ms.
+            segmentation and an estimate of motion make; seen [V, 2], what a spline says of the same motion; curves
+            [V, 3]; both in cm/s at RR = 1000 ms.
         """
         g, draw = self.generator, torch.rand(4, generator=self.generator)
         beat = int(draw[0] * len(self.areas))
@@ -80,7 +82,28 @@ class Beats(Dataset):
         index = torch.randint(frames, (self.views,), generator=g)
         tau = torch.rand(self.views, generator=g)
         wanted = at(self.curves[beat], first[index] + tau / frames)
-        return {"tau": tau, "gap": torch.full_like(tau, 1 / frames), "beat": described[index], "curves": wanted}
+        gap, smooth = torch.full_like(tau, 1 / frames), smooth_velocity(moves, index, tau)
+        return {"tau": tau, "gap": gap, "beat": described[index], "seen": smooth, "curves": wanted}
+
+
+def smooth_velocity(moves: Tensor, index: Tensor, tau: Tensor) -> Tensor:
+    """Reads mean velocities of the wall off the spline that ``PhaseSynthesis`` lays through its motions.
+
+    Args:
+        moves: [T, 2] float, mean motion inward and around over each gap of a cycle, pixels.
+        index: [V] int64, gaps.
+        tau: [V] float, times in them, 0 to 1.
+
+    Returns:
+        [V, 2] float, cm/s at RR = 1000 ms.
+    """
+    frames = len(moves)
+    spacing, before = spline_frames(frames)
+    # Over three cycles: the first interval may begin in the one before, the last end in the one after.
+    way = torch.cat((torch.zeros(1, 2), moves.repeat(3, 1).cumsum(0)))
+    start = frames + index[:, None] + (torch.arange(STEPS) - STEPS // 2) * spacing - before
+    steps = (way[start + spacing] - way[start]).flatten(1)[..., None, None]
+    return spline_velocity(steps, tau, torch.full_like(tau, 1 / frames))[..., 0, 0] * (PIXEL_CM * frames)
 
 
 def segmented_badly(areas: Tensor, shared: float, single: float, generator: torch.Generator) -> Tensor:
@@ -159,7 +182,7 @@ class BeatStage(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Predicts the curves of a batch of ``Beats``: [B, V, 3], cm/s at RR = 1000 ms."""
-        flat = [batch[k].flatten(0, 1) for k in ("tau", "gap", "beat")]
+        flat = [batch[k].flatten(0, 1) for k in ("tau", "gap", "beat", "seen")]
         return self.module(*flat)[1].unflatten(0, batch["tau"].shape)
 
 

@@ -1,4 +1,4 @@
-"""Losses of the two training stages."""
+"""Losses of the training stages."""
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +148,7 @@ class SynthesisLoss(nn.Module):
         """Sums the terms.
 
         Args:
-            pairs: [B * K, 10, X, Y] float, from ``SynthesisStage``.
+            pairs: [B * K, 14, X, Y] float, as ``SynthesisStage`` makes them.
             target: a batch of ``Windows`` with velocities.
 
         Returns:
@@ -178,3 +178,28 @@ class SynthesisLoss(nn.Module):
         rough = velocity.diff(dim=-1).abs() * inside[..., 1:]
         rough = rough.sum() + (velocity.diff(dim=-2).abs() * inside[..., 1:, :]).sum()
         return loss + self.smoothness * rough / inside.sum().clamp_min(1)
+
+
+class TogetherLoss(nn.Module):
+    """What both stages learn from, at once.
+
+    Args:
+        segmentation: weight of the segmentation loss, as in ``InterpolationLoss``.
+    """
+
+    def __init__(self, segmentation: float = 0.5) -> None:
+        super().__init__()
+        self.interpolation, self.synthesis = InterpolationLoss(segmentation=segmentation), SynthesisLoss()
+
+    def forward(self, pairs: Tensor, target: dict[str, Tensor]) -> Tensor:
+        """Sums both losses.
+
+        Args:
+            pairs: [B * K, 14, X, Y] float, from ``SynthesisStage``, together with the interpolation.
+            target: a batch of ``Windows`` with velocities.
+
+        Returns:
+            Scalar.
+        """
+        made = {"magnitude": pairs[:, 4:5], "logits": pairs[:, 7:10], "motion": F.avg_pool2d(pairs[:, 10:], 2)}
+        return self.interpolation(made, target) + self.synthesis(pairs, target)

@@ -17,7 +17,7 @@ from scripts.phantom.draw import Ranges
 from scripts.phantom.scanner import add_noise
 
 from .beats import at, ways
-from .sunnybrook import HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
+from .sunnybrook import CINES, HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
 HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), weak_strain=(-0.03, 0.13), weak_descent=(1.0, 9.0), outside=0.14)
 """More large and thick ventricles, more that hardly move, and more slices without one, than a clinic sees: they are
@@ -166,22 +166,41 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     device = next(network.parameters()).device
     cyclic = torch.ones(1, dtype=torch.int64, device=device)
     generator = torch.Generator().manual_seed(0)
-    moving = {id(s): s for s in sources if not s.still}.values()
-    for source in tqdm(moving, desc="segmented", mininterval=5):
-        step = 1 if source.velocity is None else 6
-        frames = source.magnitude[None, ::step].float()
-        if source.noise > 0:
-            frames = add_noise(frames, torch.tensor(source.noise), generator)
-        look = network.look(frames.to(device), cyclic)
-        found, moves = look.areas[0].cpu(), look.moves[0].cpu()
-        if source.velocity is None:
-            source.areas, source.moves = found, moves
-        elif (source.areas[:, 1] > 0).all():
-            error = (found / source.areas[::step]).clamp(0.2, 5)
-            source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
-            wrong = moves - source.moves.unflatten(0, (-1, step)).sum(1)
-            source.moves = source.moves + wrong.repeat_interleave(step, 0) / step
+    moving = list({id(s): s for s in sources if not s.still}.values())
+    with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
+        for alike in batches(moving):
+            step = 1 if alike[0].velocity is None else 6
+            cines = [s.magnitude[::step].float() for s in alike]
+            noise = [torch.tensor(s.noise) for s in alike]
+            noisy = [add_noise(c, n, generator) if n > 0 else c for c, n in zip(cines, noise, strict=True)]
+            look = network.look(torch.stack(noisy).to(device), cyclic)
+            for source, found, moves in zip(alike, look.areas.cpu(), look.moves.cpu(), strict=True):
+                _tell(source, found, moves, step)
+            progress.update(len(alike))
     return sources
+
+
+def batches(sources: list[Source], frames: int = 80) -> list[list[Source]]:
+    """Puts together cines of one kind and shape, with at most about ``frames`` frames to measure in all."""
+    alike: dict[tuple, list[Source]] = {}
+    for source in sources:
+        alike.setdefault((source.velocity is None, *source.magnitude.shape), []).append(source)
+    made = []
+    for group in alike.values():
+        size = max(1, frames // (len(group[0].magnitude) if group[0].velocity is None else 10))
+        made += [group[k : k + size] for k in range(0, len(group), size)]
+    return made
+
+
+def _tell(source: Source, found: Tensor, moves: Tensor, step: int) -> None:
+    """Replaces true sizes and motions of a source by those found in every ``step``-th frame."""
+    if source.velocity is None:
+        source.areas, source.moves = found, moves
+    elif (source.areas[:, 1] > 0).all():
+        error = (found / source.areas[::step].clamp_min(1)).clamp(0.2, 5)
+        source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
+        wrong = moves - source.moves.unflatten(0, (-1, step)).sum(1)
+        source.moves = source.moves + wrong.repeat_interleave(step, 0) / step
 
 
 def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, workers: int = 0) -> list[Source]:
@@ -275,7 +294,7 @@ def training_sources(
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
     if root is None:
         return sources
-    cines = [s for s in load_cines(Path(root)) if s.patient not in held_out]
+    cines = load_cines(Path(root), tuple(p for p in CINES.values() if p not in held_out))
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
     moving, still = real_sources(cines), real_sources(pairs) if pictures else []

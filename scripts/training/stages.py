@@ -52,11 +52,11 @@ def interpolate(
     """
     keys, gap, count = batch["keys"], batch["gap"], batch["tau"].shape[1]
     view, motions = gap_view(keys)
-    seen = module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
-    features = repeat(seen, count).contiguous(memory_format=torch.channels_last)
+    features, given = module.encode(view.contiguous(memory_format=torch.channels_last), batch["cycle"], gap)
+    given = repeat(given, count).contiguous(memory_format=torch.channels_last)
     tau, gap = batch["tau"].flatten(), repeat(gap, count)
     keys, slopes = repeat(keys, count), repeat(batch["slopes"], count)
-    return view, seen, module.decode(keys, slopes, features, repeat(motions, count), tau, gap)
+    return view, features, module.decode(keys, slopes, given, repeat(motions, count), tau, gap)
 
 
 class InterpolationStage(nn.Module):
@@ -80,18 +80,19 @@ class InterpolationStage(nn.Module):
 
 
 class SynthesisStage(nn.Module):
-    """Second stage, the generator: phase synthesis over the frozen temporal interpolation.
+    """Second stage, the generator: phase synthesis over the temporal interpolation.
 
     Args:
         network: the network whose first module has been through the first stage.
         half_precision: compute convolutions in bfloat16 where the processor has it: about twice as fast.
+        together: whether the interpolation goes on learning, too; else it is frozen.
     """
 
-    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
+    def __init__(self, network: HDLNet, half_precision: bool = True, together: bool = False) -> None:
         super().__init__()
         self.interpolation = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.half_precision = half_precision
+        self.half_precision, self.together = half_precision, together
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Synthesises velocities at every target time of a batch of ``Windows``.
@@ -100,22 +101,26 @@ class SynthesisStage(nn.Module):
             batch: as ``Windows`` with ``velocities`` gives it, B samples of K times.
 
         Returns:
-            One tensor, as MONAI's adversarial engine wants, [B * K, 10, X, Y] float32: three velocities (cm/s at
+            One tensor, as MONAI's adversarial engine wants, [B * K, 14, X, Y] float32: three velocities (cm/s at
             RR = 1000 ms); logit of tissue; magnitude; where the true velocity is known (1) or not (0); probability
-            of the ventricle; three logits of labels.
+            of the ventricle; three logits of labels; motion of the interpolation, pixels a gap.
         """
         count = batch["tau"].shape[1]
         with in_bfloat16(batch["keys"].device, self.half_precision):
-            with torch.no_grad():
-                view, seen, (magnitude, logits, motion) = interpolate(self.interpolation, batch)
-                steps = repeat(motions_between(batch["around"])[:, :, :2].float().flatten(1, 2), count)
-            features = self.module.encode(view, seen, batch["cycle"], batch["gap"])
-            features = repeat(features, count).contiguous(memory_format=torch.channels_last)
+            with torch.set_grad_enabled(self.together and torch.is_grad_enabled()):
+                view, seen, made = interpolate(self.interpolation, batch)
+            # The velocities' errors teach what the interpolation sees, not the frames, labels and motion it makes.
+            magnitude, logits, motion = (part.detach() for part in made)
+            steps = motions_between(batch["around"])[:, :, :2].float().flatten(1, 2)
+            given = self.module.encode(view, seen, steps, batch["cycle"], batch["gap"])
+            given = repeat(given, count).contiguous(memory_format=torch.channels_last)
             times, gap, beat = batch["tau"].flatten(), repeat(batch["gap"], count), repeat(batch["beat"], count)
-            velocity, tissue = self.module.decode(features, steps, magnitude, logits, motion, times, gap, beat)
+            steps = repeat(steps, count)
+            velocity, tissue = self.module.decode(given, steps, magnitude, logits, motion, times, gap, beat)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
-        parts = (velocity, tissue, magnitude, known, ventricle, logits)
+        moved = made[2].repeat_interleave(2, 2).repeat_interleave(2, 3)
+        parts = (velocity, tissue, made[0], known, ventricle, made[1], moved)
         return torch.cat([part.float() for part in parts], dim=1)
 
 
@@ -123,14 +128,15 @@ def discriminate(pairs: Tensor, network: nn.Module, *_: object, **__: object) ->
     """Shows the discriminator a magnitude with the foreground of its phase images; MONAI calls this an inferer.
 
     Args:
-        pairs: [B, 10, X, Y] float, as ``SynthesisStage`` makes them.
+        pairs: [B, 14, X, Y] float, as ``SynthesisStage`` makes them.
         network: a ``PatchDiscriminator`` of four input channels.
 
     Returns:
         The logits of its last layer.
     """
     foreground = torch.sigmoid(pairs[:, 3:4]) * pairs[:, 5:6]
-    return network(torch.cat((pairs[:, 4:5], pairs[:, :3] / 5 * foreground), dim=1))[-1]
+    # The magnitude is on the real side, too, and learns nothing from being told from itself.
+    return network(torch.cat((pairs[:, 4:5].detach(), pairs[:, :3] / 5 * foreground), dim=1))[-1]
 
 
 class TruePairs:

@@ -48,7 +48,7 @@ def seen_from_all_sides(frames: Tensor, still: bool, network: HDLNet) -> Tensor:
         keys = turned[0].expand(4, -1, -1)[None] if still else turned[0, neighbours(count, cyclic)]
         cycle = whole_cycle(F.avg_pool2d(turned, 8), cyclic)[0]
         view, motions = gap_view(keys)
-        seen = network.interpolation.encode(view, cycle, gap)
+        _, seen = network.interpolation.encode(view, cycle, gap)
         # At the acquired frame itself, how it changes has no weight.
         no_slopes, now = torch.zeros_like(keys[:, :2]), torch.zeros_like(gap)
         _, logits, _ = network.interpolation.decode(keys, no_slopes, seen, motions, now, gap)

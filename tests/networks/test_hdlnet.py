@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scripts.networks import HDLNet
+from scripts.networks import HDLNet, hdlnet
 from scripts.networks.cycle import neighbours, whole_cycle
 from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view, warp
@@ -85,10 +85,22 @@ def test_a_cine_that_ends_does_not_look_around_its_end(network, image):
     for cine in (image[..., :48], other[..., :48]):
         view, _ = gap_view(cine[:, neighbours(5, open_ended)[4]])
         cycle = whole_cycle(F.avg_pool2d(cine, 8), open_ended)[:, 4]
-        seen.append(network.interpolation.encode(view, cycle, torch.full((1,), 0.2)))
+        seen.append(network.interpolation.encode(view, cycle, torch.full((1,), 0.2))[0])
     assert torch.equal(*seen)
     assert neighbours(5, CYCLIC)[4].tolist() == [3, 4, 0, 1]
     assert neighbours(5, open_ended)[4].tolist() == [3, 4, 4, 4]
+
+
+@torch.no_grad()
+def test_what_comes_and_goes_is_no_ventricle_but_in_training(network, image, monkeypatch):
+    monkeypatch.setattr(hdlnet, "stays", lambda ventricle: torch.zeros(len(ventricle), 1, 1, 1))
+    pred = network(image).unflatten(1, (8, -1))
+    assert pred[:, 1].min() > 0.999
+    look = network.look(image, CYCLIC)
+    assert not look.window.any()
+    assert not look.areas.any()
+    learning = copy.deepcopy(network).train()
+    assert learning.look(image, CYCLIC).window.any()
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

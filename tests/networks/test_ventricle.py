@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scripts.networks.ventricle import heart_window, likelier, missed, steady_areas
+from scripts.networks.ventricle import heart_window, likelier, missed, stays, steady_areas
 
 
 def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
@@ -18,6 +18,28 @@ def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
     assert window[0, 0, 35, 45] == 1
     assert window[1, 0, 85, 95] == 1
     assert window[:, 0, 110, 20].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("areas", "there"),
+    [
+        ([400, 380, 300, 260, 320, 360, 380, 390, 400], True),  # a ventricle that loses a third
+        ([400, 380, 300, 0, 320, 360, 380, 390, 400], True),  # one that was missed in a frame
+        ([400, 380, 200, 180, 200, 360, 380, 390, 400], False),  # less than 0.55 in a third of the frames
+        ([0, 0, 30, 0, 200, 400, 390, 0, 0], False),  # an atrium that fills
+        ([0] * 9, True),  # nothing does not come and go
+        ([400, 380, 200, 200, 390, 360, 380, 390, 400], False),  # two of nine are more than a fifth
+        ([400, 380, 200, 200, 390, 360, 380, 390, 400, 400], True),  # two of ten are not
+        ([400, 380, 200, 200, 200, 360, 380, 390, 400, 400], False),
+        ([180] * 8 + [400], True),  # one that leaked does not decide, either
+        ([400, 0, 390], True),
+        ([400, 0, 0], False),
+    ],
+)
+def test_a_ventricle_stays_all_cycle_long(areas, there):
+    frames = (torch.arange(400).view(20, 20) < torch.tensor(areas).view(-1, 1, 1)).float()
+    other = torch.ones_like(frames)
+    assert stays(torch.stack((frames, other))).flatten().tolist() == [float(there), 1]
 
 
 def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from scripts.training.beats import FRAMES, Beats, at, curve_error, curve_loss, motion_badly_seen, segmented_badly, ways
+from scripts.training.beats import (
+    FRAMES,
+    Beats,
+    at,
+    curve_error,
+    curve_loss,
+    motion_badly_seen,
+    segmented_badly,
+    smooth_velocity,
+    ways,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +41,26 @@ def test_motion_returns_to_where_it_started(beats):
 
 def test_samples_have_the_shapes_that_the_stage_reads(beats):
     sample = beats[0]
-    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 82), "curves": (6, 3)}
+    shapes = {"tau": (6,), "gap": (6,), "beat": (6, 82), "seen": (6, 2), "curves": (6, 3)}
     assert {k: tuple(v.shape) for k, v in sample.items()} == shapes
     assert 8 <= 1 / float(sample["gap"][0]) <= FRAMES
+
+
+def test_a_steady_motion_has_a_steady_velocity():
+    for frames in (3, 9, 40, 65):
+        index = torch.arange(frames)
+        seen = smooth_velocity(torch.tensor([[2.0, -1.0]]).expand(frames, 2), index, index / frames)
+        # A pixel of 1.5 mm a gap is 0.15 cm times as many gaps as a cycle of 1000 ms has.
+        assert torch.allclose(seen, torch.tensor([0.3, -0.15]).expand(frames, 2) * frames, rtol=1e-5)
+
+
+def test_a_smooth_motion_is_read_off_between_its_frames():
+    time = torch.arange(FRAMES) / FRAMES * 2 * torch.pi
+    curves = torch.stack((torch.cos(time) * 3, torch.sin(time)), dim=1)
+    moves = ways(curves, torch.arange(12) / 12, 12)
+    index, tau = torch.tensor([0, 3, 11]), torch.tensor([0.5, 0.0, 0.9])
+    seen = smooth_velocity(moves, index, tau)
+    assert torch.allclose(seen, at(curves, (index + tau) / 12), atol=0.06)
 
 
 def test_the_loss_weighs_components_by_their_size():

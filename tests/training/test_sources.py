@@ -56,6 +56,44 @@ def test_the_error_of_every_sixth_frame_is_carried_to_those_between(source):
     assert torch.allclose(error, error[:, :1].expand(-1, 6, -1), atol=1e-5)
 
 
+class Brightness(nn.Module):
+    """Stands where a network does, and finds areas and moves that tell each cine by its first frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.shapes: list[tuple[int, ...]] = []
+
+    def look(self, image, cyclic):
+        self.shapes.append(tuple(image.shape))
+        told = image[:, :1].mean((2, 3)).unsqueeze(-1).expand(-1, image.shape[1], 2)
+        return SimpleNamespace(areas=told, moves=-told)
+
+
+def test_cines_of_one_shape_are_measured_together_and_each_is_told_its_own():
+    def cine(level, frames, size):
+        (made,) = real_sources([RealSlice("p", 0, torch.rand(20, 32, 32) + 1, cyclic=True)])
+        made.magnitude = torch.full((frames, size, size), level).half()
+        return made
+
+    slices = [cine(1.0, 20, 32), cine(2.0, 30, 32), cine(3.0, 20, 32), cine(4.0, 20, 40), cine(5.0, 20, 32)]
+    network = Brightness()
+    segmented(slices, network)
+    assert [float(s.areas[0, 0]) for s in slices] == [1, 2, 3, 4, 5]
+    assert [float(s.moves[-1, 1]) for s in slices] == [-1, -2, -3, -4, -5]
+    assert [len(s.areas) for s in slices] == [20, 30, 20, 20, 20]
+    assert sorted(network.shapes) == [(1, 20, 40, 40), (1, 30, 32, 32), (3, 20, 32, 32)]
+
+
+def test_a_pool_that_is_not_there_stays_so_whatever_is_found(source):
+    truth = source.areas.clone()
+    source.areas[6] = torch.tensor([0.0, 50.0])
+    segmented([source], Measures(0 * truth, torch.ones(8), torch.zeros(8, 2)))
+    assert source.areas.isfinite().all()
+    assert source.areas[6].tolist() == [0, 10]  # a fifth of what is true at least
+    assert source.moves.isfinite().all()
+
+
 def test_a_slice_is_the_same_whichever_process_makes_it():
     here, elsewhere = phantom_sources(3, 11, 48), phantom_sources(3, 11, 48, workers=2)
     assert len({s.magnitude.shape[0] for s in here}) == 3  # 48, 54 and 60 frames
@@ -134,7 +172,7 @@ def test_single_pictures_can_be_left_out(monkeypatch):
     pool[8:16, 8:16] = 2
     frames = torch.rand(20, 32, 32) + 1
     cines = [RealSlice("p", 0, frames, True, {1: pool, 8: pool})]
-    monkeypatch.setattr(sources, "load_cines", lambda root: cines)
+    monkeypatch.setattr(sources, "load_cines", lambda root, patients: cines)
     monkeypatch.setattr(sources, "load_pairs", lambda root: [RealSlice("q", 0, frames[:2], False, {0: pool})])
     every, moving = (training_sources("data", 4, 0, 11, 48, (), pictures=pictures) for pictures in (True, False))
     assert any(s.still for s in every)

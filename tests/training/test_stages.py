@@ -5,9 +5,9 @@ import torch
 from torch.utils.data import default_collate
 
 from scripts.networks import HDLNet
-from scripts.training.losses import SynthesisLoss
+from scripts.training.losses import InterpolationLoss, SynthesisLoss, TogetherLoss
 from scripts.training.sources import phantom_sources
-from scripts.training.stages import SynthesisStage, in_bfloat16
+from scripts.training.stages import InterpolationStage, SynthesisStage, discriminate, in_bfloat16
 from scripts.training.windows import Windows
 
 
@@ -20,11 +20,42 @@ def batch():
 def test_the_synthesis_learns_and_the_interpolation_does_not(batch):
     network = HDLNet()
     pairs = SynthesisStage(network)(batch)
-    assert pairs.shape == (2 * 3, 10, 48, 48)
+    assert pairs.shape == (2 * 3, 14, 48, 48)
     SynthesisLoss()(pairs, batch).backward()
     assert all(p.grad is None for p in network.interpolation.parameters())
     assert network.synthesis.velocity_out.weight.grad.abs().sum() > 0
     assert network.synthesis.beat.curves.weight.grad.abs().sum() > 0
+
+
+def test_together_both_learn(batch):
+    network = HDLNet()
+    pairs = SynthesisStage(network, together=True)(batch)
+    loss = TogetherLoss()(pairs, batch)
+    alone = InterpolationStage(network)(batch)
+    # The interpolation's part is that of its own stage.
+    rest = loss - SynthesisLoss()(pairs, batch)
+    assert rest.item() == pytest.approx(InterpolationLoss(segmentation=0.5)(alone, batch).item(), rel=1e-4)
+    loss.backward()
+    for layer in (network.interpolation.image_out, network.interpolation.motion_out, network.synthesis.velocity_out):
+        assert layer.weight.grad.abs().sum() > 0
+
+
+def test_velocities_teach_what_the_interpolation_sees_but_not_its_labels(batch):
+    network = HDLNet()
+    torch.nn.init.normal_(network.synthesis.velocity_out.weight)
+    SynthesisLoss()(SynthesisStage(network, together=True)(batch), batch).backward()
+    assert network.interpolation.trunk.stem.weight.grad.abs().sum() > 0
+    for layer in (network.interpolation.image_out, network.interpolation.motion_out):
+        assert layer.weight.grad is None or not layer.weight.grad.any()
+
+
+def test_the_discriminator_teaches_velocities_alone(batch):
+    network = HDLNet()
+    judge = torch.nn.Conv2d(4, 1, 3)
+    pairs = SynthesisStage(network, together=True)(batch)
+    discriminate(pairs, lambda shown: [judge(shown)]).mean().backward()
+    assert network.synthesis.velocity_out.weight.grad.abs().sum() > 0
+    assert network.interpolation.image_out.weight.grad is None or not network.interpolation.image_out.weight.grad.any()
 
 
 @pytest.mark.parametrize(
