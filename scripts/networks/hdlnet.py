@@ -83,7 +83,7 @@ class View(NamedTuple):
         channels: [B, 54, X' / 2, Y' / 2] float, from ``gap_channels``.
         cycle: [B, 8, X' / 8, Y' / 8] float, eighths of the cycle.
         features: [B, C, X' / 2, Y' / 2] float, from ``TemporalInterpolation.encode``.
-        given: the same shape, from there, too.
+        given: the same shape, from there, too: what they give to all times of the gap alike.
     """
 
     turns: int

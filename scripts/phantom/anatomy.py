@@ -15,7 +15,6 @@ MAP_MM = 2.0
 MAP_PIXELS = 192
 """Pixels along each side of these maps: they reach 190 mm from the image centre before they repeat the border."""
 
-
 AT_ONCE = 9
 """Frames that ``film`` makes at once."""
 

@@ -86,6 +86,18 @@ class Beats(Dataset):
         return {"tau": tau, "gap": gap, "beat": described[index], "seen": smooth, "curves": wanted}
 
 
+def three_cycles(moves: Tensor) -> Tensor:
+    """Adds motions up over three cycles: an interval may begin in the one before, or end in the one after.
+
+    Args:
+        moves: [T, 2] float, mean motion inward and around from each frame to the next, pixels.
+
+    Returns:
+        [3 T + 1, 2] float, pixels, the way from the first frame of the first cycle.
+    """
+    return torch.cat((torch.zeros(1, 2), moves.repeat(3, 1).cumsum(0)))
+
+
 def smooth_velocity(moves: Tensor, index: Tensor, tau: Tensor) -> Tensor:
     """Reads mean velocities of the wall off the spline that ``PhaseSynthesis`` lays through its motions.
 
@@ -99,8 +111,7 @@ def smooth_velocity(moves: Tensor, index: Tensor, tau: Tensor) -> Tensor:
     """
     frames = len(moves)
     spacing, before = spline_frames(frames)
-    # Over three cycles: the first interval may begin in the one before, the last end in the one after.
-    way = torch.cat((torch.zeros(1, 2), moves.repeat(3, 1).cumsum(0)))
+    way = three_cycles(moves)
     start = frames + index[:, None] + (torch.arange(STEPS) - STEPS // 2) * spacing - before
     steps = (way[start + spacing] - way[start]).flatten(1)[..., None, None]
     return spline_velocity(steps, tau, torch.full_like(tau, 1 / frames))[..., 0, 0] * (PIXEL_CM * frames)

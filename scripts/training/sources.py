@@ -55,6 +55,11 @@ class Source:
         """Whether it is a single picture."""
         return len(self.labels) == 1
 
+    @property
+    def step(self) -> int:
+        """Every how many-th frame ``segmented`` measures."""
+        return 1 if self.velocity is None else 6
+
 
 class Simulated(Dataset):
     """Simulated slices by number, each from a seed of its own: the same one, whichever process makes it.
@@ -169,13 +174,13 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     moving = list({id(s): s for s in sources if not s.still}.values())
     with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
         for alike in batches(moving):
-            step = 1 if alike[0].velocity is None else 6
+            step = alike[0].step
             cines = [s.magnitude[::step].float() for s in alike]
             noise = [torch.tensor(s.noise) for s in alike]
             noisy = [add_noise(c, n, generator) if n > 0 else c for c, n in zip(cines, noise, strict=True)]
             look = network.look(torch.stack(noisy).to(device), cyclic)
             for source, found, moves in zip(alike, look.areas.cpu(), look.moves.cpu(), strict=True):
-                _tell(source, found, moves, step)
+                _tell(source, found, moves)
             progress.update(len(alike))
     return sources
 
@@ -187,20 +192,20 @@ def batches(sources: list[Source], frames: int = 80) -> list[list[Source]]:
         alike.setdefault((source.velocity is None, *source.magnitude.shape), []).append(source)
     made = []
     for group in alike.values():
-        size = max(1, frames // (len(group[0].magnitude) if group[0].velocity is None else 10))
+        size = max(1, frames // len(group[0].magnitude[:: group[0].step]))
         made += [group[k : k + size] for k in range(0, len(group), size)]
     return made
 
 
-def _tell(source: Source, found: Tensor, moves: Tensor, step: int) -> None:
-    """Replaces true sizes and motions of a source by those found in every ``step``-th frame."""
+def _tell(source: Source, found: Tensor, moves: Tensor) -> None:
+    """Replaces true sizes and motions of a source, [T, 2] each, by those found in every ``step``-th frame."""
     if source.velocity is None:
         source.areas, source.moves = found, moves
     elif (source.areas[:, 1] > 0).all():
-        error = (found / source.areas[::step].clamp_min(1)).clamp(0.2, 5)
+        error = (found / source.areas[:: source.step].clamp_min(1)).clamp(0.2, 5)
         source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
-        wrong = moves - source.moves.unflatten(0, (-1, step)).sum(1)
-        source.moves = source.moves + wrong.repeat_interleave(step, 0) / step
+        wrong = moves - source.moves.unflatten(0, (-1, source.step)).sum(1)
+        source.moves = source.moves + wrong.repeat_interleave(source.step, 0) / source.step
 
 
 def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, workers: int = 0) -> list[Source]:

@@ -109,18 +109,19 @@ class SynthesisStage(nn.Module):
         with in_bfloat16(batch["keys"].device, self.half_precision):
             with torch.set_grad_enabled(self.together and torch.is_grad_enabled()):
                 view, seen, made = interpolate(self.interpolation, batch)
-            # The velocities' errors teach what the interpolation sees, not the frames, labels and motion it makes.
-            magnitude, logits, motion = (part.detach() for part in made)
+            magnitude, logits, motion = made
             steps = motions_between(batch["around"])[:, :, :2].float().flatten(1, 2)
             given = self.module.encode(view, seen, steps, batch["cycle"], batch["gap"])
             given = repeat(given, count).contiguous(memory_format=torch.channels_last)
             times, gap, beat = batch["tau"].flatten(), repeat(batch["gap"], count), repeat(batch["beat"], count)
             steps = repeat(steps, count)
-            velocity, tissue = self.module.decode(given, steps, magnitude, logits, motion, times, gap, beat)
+            # The velocities' errors teach what the interpolation sees, not the frames, labels and motion it makes.
+            told = [part.detach() for part in made]
+            velocity, tissue = self.module.decode(given, steps, *told, times, gap, beat)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
         ventricle = torch.softmax(logits.float(), dim=1)[:, 1:].sum(1, keepdim=True)
-        moved = made[2].repeat_interleave(2, 2).repeat_interleave(2, 3)
-        parts = (velocity, tissue, made[0], known, ventricle, made[1], moved)
+        moved = motion.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        parts = (velocity, tissue, magnitude, known, ventricle, logits, moved)
         return torch.cat([part.float() for part in parts], dim=1)
 
 

@@ -15,6 +15,7 @@ from scripts.networks.phase_synthesis import PIXEL_CM
 from scripts.networks.turns import turn, turn_vectors
 from scripts.phantom.scanner import add_noise
 
+from .beats import three_cycles
 from .sources import Source
 from .sunnybrook import NOT_POOL, UNKNOWN
 
@@ -186,9 +187,7 @@ class Windows(Dataset):
         """Describes the beat, [82] float, as ``count`` frames see it, ``step`` apart from frame ``start`` on."""
         index = torch.tensor([round(start + k * step) for k in range(count + 1)])
         frames = len(source.areas)
-        # Over three cycles: the first gap may begin in the one before, the last end in the one after.
-        way = torch.cat((torch.zeros(1, 2), source.moves.repeat(3, 1).cumsum(0)))
-        moves = way[index + frames].diff(dim=0)
+        moves = three_cycles(source.moves)[index + frames].diff(dim=0)
         cyclic = torch.ones(1, dtype=torch.int64)
         return describe_beat(source.areas[None, index[:-1] % frames], moves[None], cyclic)[0, 0]
 
