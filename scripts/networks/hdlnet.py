@@ -12,7 +12,7 @@ from .motion import gap_channels, motions_between, to_both_ends, warp
 from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 from .turns import turn, turn_vectors
-from .ventricle import heart_window, likelier, missed, stays, steady_areas
+from .ventricle import heart_window, likelier, missed, stays, steady_areas, together, trust
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
@@ -104,6 +104,7 @@ class Look(NamedTuple):
         scale: [N, 1, 1, 1] float, what their brightness is divided by.
         gap: [N * T] float, length of a gap as a fraction of the cycle.
         views: of the gaps after all N * T frames, as they are and turned.
+        trust: [V, N, T] float, how much each view of a frame is believed, from ``trust``.
         labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``, made
             ``likelier``.
         bias: [N, T] float, from ``missed``.
@@ -116,6 +117,7 @@ class Look(NamedTuple):
     scale: Tensor
     gap: Tensor
     views: list[View]
+    trust: Tensor
     labels: Tensor
     bias: Tensor
     window: Tensor
@@ -201,22 +203,28 @@ class HDLNet(nn.Module):
         gap = torch.ones_like(frames[:, :, 0, 0]).flatten() / t
         views = self.see(frames, gap, cyclic)
         motions = views[0].motions
-        _, logits, _ = self.interpolate(views, 1, torch.zeros_like(gap), gap)
-        labels = with_neighbours(logits.unflatten(0, (image.shape[0], t)), motions, gap, cyclic)
-        window = heart_window(torch.softmax(labels, dim=2)[:, :, 1:].sum(2))
+        _, found, _ = self.interpolate(views, 1, torch.zeros_like(gap), gap)
+        seen = torch.stack(found).unflatten(1, (image.shape[0], t))
+        window = heart_window(seen[:, :, :, 1:].sum(3).mean(0))
+        believed = trust(seen, window)
+        logits = together(seen, believed)
+        labels = with_neighbours(logits, motions, gap, cyclic)
         bias = missed(labels, window)
         labels = likelier(labels, bias)
         steady = torch.softmax(labels, dim=2)
         if not self.training:  # what is shut out could not be learnt
-            window = window * stays(steady[:, :, 1:].sum(2) * window)
+            # All views have their say here: by the one that shows most of it, an outflow tract stays.
+            plain = with_neighbours(together(seen, torch.ones_like(believed) / len(found)), motions, gap, cyclic)
+            plain = torch.softmax(likelier(plain, missed(plain, window)), dim=2)
+            window = window * stays(plain[:, :, 1:].sum(2) * window)
         wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
         half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
         moved = motions[:, 2:4].float().unflatten(0, (image.shape[0], t))
         moves = self.synthesis.assessment.wall_motion(half_way, moved)
         # Areas are each frame's own: a mean with its neighbours would take from the height of a beat.
-        probability = torch.softmax(likelier(logits.unflatten(0, (image.shape[0], t)), bias), dim=2)
+        probability = torch.softmax(likelier(logits, bias), dim=2)
         areas = steady_areas(probability * window.unsqueeze(1))
-        return Look(scale, gap, views, labels, bias, window, areas, moves)
+        return Look(scale, gap, views, believed, labels, bias, window, areas, moves)
 
     def see(self, frames: Tensor, gap: Tensor, cyclic: Tensor) -> list[View]:
         """Looks at all gaps of a cine, as it is and turned.
@@ -246,7 +254,9 @@ class HDLNet(nn.Module):
             views.append(View(k, turned, turn(changes, k), motion, step, channels, coarse, features, given))
         return views
 
-    def interpolate(self, views: list[View], times: int, tau: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def interpolate(
+        self, views: list[View], times: int, tau: Tensor, gap: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """Makes frames as the mean of what the interpolation makes of a picture and of its turns.
 
         Args:
@@ -256,8 +266,8 @@ class HDLNet(nn.Module):
             gap: [B] float, length of the gap as a share of the cycle.
 
         Returns:
-            Magnitude [B, 1, X, Y], log probabilities of labels [B, 3, X, Y] and motion [B, 4, X / 2, Y / 2], pixels a
-            gap.
+            Magnitude [B, 1, X, Y]; probability of labels [B, 3, X, Y] as each view shows them; and motion
+            [B, 4, X / 2, Y / 2], pixels a gap.
         """
         magnitudes: list[Tensor] = []
         probabilities: list[Tensor] = []
@@ -273,10 +283,9 @@ class HDLNet(nn.Module):
             )
             back = (4 - view.turns) % 4
             magnitudes.append(turn(magnitude, back))
-            # Probabilities are averaged, not logits: one view that is sure must not outvote the others.
             probabilities.append(turn(torch.softmax(logits, dim=1), back))
             motions.append(turn_vectors(motion, back, 2))
-        return mean(magnitudes), torch.log(mean(probabilities) + 1e-8), mean(motions)
+        return mean(magnitudes), probabilities, mean(motions)
 
     def move(
         self,
@@ -362,14 +371,17 @@ class HDLNet(nn.Module):
         f = times.shape[0]
         tau = times.unsqueeze(0).expand(n * t, -1).flatten()
         gap, beat = repeat(look.gap, f), repeat(beat, f)
-        magnitude, logits, motion = self.interpolate(look.views, f, tau, gap)
+        later = neighbours(t, cyclic)[:, 2]
+        magnitude, seen, motion = self.interpolate(look.views, f, tau, gap)
         first, second = to_both_ends(motion, tau)
         before = warp(repeat(look.labels.flatten(0, 1), f), first)
-        after = warp(repeat(look.labels[:, neighbours(t, cyclic)[:, 2]].flatten(0, 1), f), second)
+        after = warp(repeat(look.labels[:, later].flatten(0, 1), f), second)
         time = tau.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
         # One frame alone may miss a ventricle that its neighbours show.
-        bias = (1 - times) * look.bias.unsqueeze(2) + times * look.bias[:, neighbours(t, cyclic)[:, 2]].unsqueeze(2)
-        own = likelier(logits.unsqueeze(1), bias.reshape(n * t * f, 1)).squeeze(1)
+        bias = (1 - times) * look.bias.unsqueeze(2) + times * look.bias[:, later].unsqueeze(2)
+        believed = (1 - times) * look.trust.unsqueeze(3) + times * look.trust[:, :, later].unsqueeze(3)
+        logits = together(torch.stack(seen).unsqueeze(2), believed.reshape(len(seen), n * t * f, 1))
+        own = likelier(logits, bias.reshape(n * t * f, 1)).squeeze(1)
         logits = (own + (1 - time) * before + time * after) / 2
         background = torch.tensor([30.0, -30.0, -30.0], dtype=logits.dtype, device=logits.device)
         logits = logits + repeat(1 - look.window, t * f) * background.unsqueeze(-1).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""The ventricle in the acquired frames: where it is, whether it stays, how large, and where it was missed."""
+"""The ventricle in the acquired frames: where it is, whether it stays, how large, which view and frame misses it."""
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,40 @@ def stays(ventricle: Tensor, least: float = 0.55, most: float = 0.2) -> Tensor:
     return ((short <= most * area.shape[1]) | (short <= 1)).float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
 
 
+def trust(seen: Tensor, window: Tensor) -> Tensor:
+    """Tells how much each view of a frame is to be believed: less where it shows less of the ventricle than is usual.
+
+    A network that is sure of a ventricle in most frames and views at times takes it for an atrium in one of them.
+
+    Args:
+        seen: [V, N, T, 3, X, Y] float, probability of labels in the acquired frames, as each view shows them.
+        window: [N, 1, X, Y] float, from ``heart_window``.
+
+    Returns:
+        [V, N, T] float, weights of a frame's views, 1 together.
+    """
+    # One pixel more: where there is no ventricle, all views are as good.
+    area = (seen[:, :, :, 1:].sum(3) * window).sum((3, 4)) + 1
+    usual = median(area.movedim(0, 1).flatten(1)).unsqueeze(0)
+    weight = (area / usual).clamp_max(1) ** 8 + 1e-6
+    return weight / weight.sum(0, keepdim=True)
+
+
+def together(seen: Tensor, weight: Tensor) -> Tensor:
+    """Joins what views show of frames.
+
+    Probabilities are averaged, not logits: one view that is sure must not outvote the others.
+
+    Args:
+        seen: [V, N, T, 3, X, Y] float, probability of labels.
+        weight: [V, N, T] float, 1 together over the views.
+
+    Returns:
+        [N, T, 3, X, Y] float, log probability.
+    """
+    return torch.log((seen * weight.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)).sum(0) + 1e-8)
+
+
 def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
 
@@ -61,13 +95,18 @@ def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     """
     # What is less is rounding, which engines do differently: where there is no ventricle, all find the same nothing.
     probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
-    pool, wall = probability[:, :, 2].sum((2, 3)), probability[:, :, 1].sum((2, 3))
-    areas = torch.stack((pool, pool + wall), dim=2)
-    order = torch.sort(areas, dim=1).values
-    median = order[:, areas.shape[1] // 2].unsqueeze(1)
-    smallest = torch.tensor([0.45, least], dtype=areas.dtype, device=areas.device)
-    largest = torch.tensor([1.8, 1.25], dtype=areas.dtype, device=areas.device)
-    return torch.minimum(torch.maximum(areas, median * smallest), median * largest)
+    pool, whole = probability[:, :, 2].sum((2, 3)), probability[:, :, 1:].sum((2, 3, 4))
+    usual_pool, usual = median(pool), median(whole)
+    steady = torch.minimum(torch.maximum(whole, least * usual), 1.25 * usual)
+    # What is missed of the whole is missed of the pool alike. A thick ventricle may empty nearly, if all of it is seen.
+    pool = pool * (steady / whole.clamp_min(1e-3)).clamp_max(2)
+    smallest = torch.where(whole < least * usual, 0.45 * usual_pool, 0.1 * usual_pool)
+    return torch.stack((torch.minimum(torch.maximum(pool, smallest), 1.8 * usual_pool), steady), dim=2)
+
+
+def median(x: Tensor) -> Tensor:
+    """Median over the second dimension, [N, T] float to [N, 1]; of an even number the upper one in the middle."""
+    return torch.sort(x, dim=1).values[:, x.shape[1] // 2].unsqueeze(1)
 
 
 def missed(labels: Tensor, window: Tensor, least: float = LEAST, most: float = 3.0, steps: int = 24) -> Tensor:

@@ -103,6 +103,18 @@ def test_what_comes_and_goes_is_no_ventricle_but_in_training(network, image, mon
     assert learning.look(image, CYCLIC).window.any()
 
 
+@torch.no_grad()
+def test_whether_a_ventricle_stays_is_said_by_all_views_alike(network, image, monkeypatch):
+    shown, labels = [], []
+    monkeypatch.setattr(hdlnet, "stays", lambda ventricle: shown.append(ventricle) or torch.ones(1, 1, 1, 1))
+    for believed in ([1.0, 0.0], [0.0, 1.0]):
+        weights = torch.tensor(believed)[:, None, None].expand(-1, 1, image.shape[1])
+        monkeypatch.setattr(hdlnet, "trust", lambda *_, weights=weights: weights)
+        labels.append(network.look(image, CYCLIC).labels)
+    assert torch.equal(*shown)
+    assert (labels[0] - labels[1]).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 @torch.no_grad()
 def test_who_looks_at_all_turns_of_a_picture_turns_everything_with_it(network, turns):

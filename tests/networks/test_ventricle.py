@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scripts.networks.ventricle import heart_window, likelier, missed, stays, steady_areas
+from scripts.networks.ventricle import heart_window, likelier, median, missed, stays, steady_areas, trust
 
 
 def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
@@ -51,6 +51,48 @@ def test_a_frame_that_was_segmented_badly_does_not_change_the_beat():
     areas = steady_areas(probability(labels))
     assert areas[0, 4].tolist() == pytest.approx([45, 320])
     assert areas[0, 3].tolist() == [100, 400]
+
+
+def test_a_thick_ventricle_empties_nearly_if_all_of_it_is_seen():
+    labels = torch.zeros(1, 9, 40, 40, dtype=torch.int64)
+    labels[..., 10:30, 10:30] = 1
+    labels[..., 15:25, 15:25] = 2
+    labels[:, 3:5, 15:25, 15:25] = 1
+    labels[:, 3:5, 15:19, 15:20] = 2
+    assert steady_areas(probability(labels))[0, 2:6].tolist() == [[100, 400], [20, 400], [20, 400], [100, 400]]
+
+
+def test_what_is_missed_of_the_ventricle_is_missed_of_its_pool_alike():
+    labels = torch.zeros(1, 9, 40, 40, dtype=torch.int64)
+    labels[..., 10:30, 10:30] = 1
+    labels[..., 15:25, 15:25] = 2
+    labels[:, 4, 20:30] = 0  # the lower half: of 400 and 100 pixels 200 and 50 are left, of 400 at least 320 would be
+    assert steady_areas(probability(labels))[0, 4].tolist() == pytest.approx([80, 320])
+
+
+@pytest.mark.parametrize(("values", "middle"), [([3, 1, 2], 2), ([4, 1, 3, 2], 3), ([5], 5)])
+def test_the_median_of_an_even_number_is_the_upper_one(values, middle):
+    assert median(torch.tensor([values, values]).float()).tolist() == [[middle]] * 2
+
+
+def test_a_view_that_misses_the_ventricle_in_a_frame_is_not_believed_there():
+    ventricle = torch.zeros(1, 5, 40, 40, dtype=torch.int64)
+    ventricle[..., 10:30, 10:30] = 1
+    whole, missing = probability(ventricle), ventricle.clone()
+    missing[:, 2] = 0
+    window = torch.ones(1, 1, 40, 40)
+    weights = trust(torch.stack((whole, probability(missing))), window)
+    assert weights.shape == (2, 1, 5)
+    assert weights[:, 0, [0, 1, 3, 4]].flatten().tolist() == pytest.approx([0.5] * 8)
+    assert weights[:, 0, 2].tolist() == pytest.approx([1, 0], abs=1e-5)
+    # A view that finds more than is usual in one frame is not believed the more.
+    more = ventricle.clone()
+    more[:, 2] = 1
+    assert trust(torch.stack((whole, probability(more))), window).flatten().tolist() == pytest.approx([0.5] * 10)
+    # Nor where nothing is found, nor if there is only one view.
+    nothing = probability(torch.zeros_like(ventricle))
+    assert trust(torch.stack((nothing, nothing)), window).flatten().tolist() == pytest.approx([0.5] * 10)
+    assert trust(torch.stack((probability(missing),)), window).flatten().tolist() == pytest.approx([1] * 5)
 
 
 def test_what_is_rounding_is_no_ventricle():
