@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scripts.networks import VelocityAssessment
-from scripts.networks.phase_synthesis import PIXEL_CM, around_centroid
+from scripts.networks.motion import PIXEL_CM
+from scripts.networks.phase_synthesis import around_centroid
 from scripts.phantom.cine import image_cines
 from scripts.phantom.draw import Ranges
 

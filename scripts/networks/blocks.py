@@ -1,4 +1,4 @@
-"""The convolutional parts that the modules of HDLNet share."""
+"""What the modules of HDLNet share: their convolutional parts, and how a batch of pictures is prepared for them."""
 
 import torch
 import torch.nn.functional as F
@@ -142,3 +142,28 @@ def pad_to_multiple(image: Tensor, multiple: int = 16) -> Tensor:
     x, y = image.shape[-2], image.shape[-1]
     pad = [0, (multiple - y % multiple) % multiple, 0, (multiple - x % multiple) % multiple]
     return F.pad(image, pad, mode="replicate")
+
+
+def normalisation(image: Tensor) -> Tensor:
+    """Finds the scale that brings a magnitude cine to unit brightness.
+
+    The root mean square, taken again with bright pixels clipped at twice its first value, so that fat near the coil
+    does not decide. Zero means no signal, so there is no offset.
+
+    Args:
+        image: [N, T, X, Y] float, magnitude.
+
+    Returns:
+        [N, 1, 1, 1] float, positive.
+    """
+    dims = (1, 2, 3)
+    # In float64, so that every engine divides by the same number.
+    exact = image.double()
+    rms = exact.square().mean(dims, keepdim=True).sqrt()
+    rms = torch.minimum(exact, 2 * rms).square().mean(dims, keepdim=True).sqrt()
+    return rms.clamp_min(1e-6).to(image.dtype)
+
+
+def repeat(x: Tensor, times: int) -> Tensor:
+    """Repeats each item of a batch: [B, ...] to [B * times, ...], copies of an item side by side."""
+    return x.unsqueeze(1).expand([x.shape[0], times] + list(x.shape[1:])).flatten(0, 1)

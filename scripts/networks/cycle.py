@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .blocks import CYCLE_FRAMES
-from .motion import STEPS, image_motion, outer_reach, path, spline_frames, to_both_ends, warp
+from .motion import image_motion, outer_reach, path, spline_frames, spline_starts, to_both_ends, warp
 
 SLOPE_REACH = 6
 """Frames to each side that ``slopes`` takes part of a slope from; those beyond have less than 0.1 % of the first."""
@@ -63,27 +63,25 @@ def whole_cycle(frames: Tensor, cyclic: Tensor, samples: int = CYCLE_FRAMES) -> 
     return frames[:, first] * (1 - weight) + frames[:, second] * weight
 
 
-def around_gaps(frames: Tensor, cyclic: Tensor, intervals: int = STEPS) -> Tensor:
+def around_gaps(frames: Tensor, cyclic: Tensor) -> Tensor:
     """Estimates the motion from frame to frame around every gap of a cine.
 
     Args:
         frames: [N, T, X, Y] float, normalised magnitude; X and Y divisible by 16.
         cyclic: [1] int64, as in ``neighbours``.
-        intervals: how many intervals, an odd number.
 
     Returns:
         [N * T, 10, X / 2, Y / 2] float, pixels: motion along X and Y over five intervals, as ``spline_velocity`` takes
         them.
     """
     count = frames.shape[1]
-    spacing, before = spline_frames(count)
+    spacing, _ = spline_frames(count)
     first = torch.arange(count, device=frames.device)
     later = frames[:, wrap(first + spacing, count, cyclic)]
     # Every interval serves all gaps around it.
     motion = image_motion(frames.flatten(0, 1).unsqueeze(1), later.flatten(0, 1).unsqueeze(1))[:, :2]
     motion = motion.to(frames.dtype).unflatten(0, (frames.shape[0], count))
-    offset = (torch.arange(intervals, device=frames.device) - intervals // 2) * spacing - before
-    index = wrap(first.unsqueeze(1) + offset, count, cyclic)
+    index = wrap(first.unsqueeze(1) + spline_starts(count, frames.device), count, cyclic)
     return motion[:, index].flatten(0, 1).flatten(1, 2)
 
 

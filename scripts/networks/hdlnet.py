@@ -1,128 +1,21 @@
 """The hybrid network: one graph from a cine of acquired frames to the missing frames, labels and velocities."""
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import pad_to_multiple
+from .beat import describe_beat
+from .blocks import normalisation, pad_to_multiple, repeat
 from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
 from .motion import gap_channels, motions_between, to_both_ends, warp
-from .phase_synthesis import BEAT_TIMES, PIXEL_CM, PhaseSynthesis
+from .phase_synthesis import PhaseSynthesis
 from .temporal_interpolation import TemporalInterpolation
 from .turns import turn, turn_vectors
-from .ventricle import heart_window, likelier, missed, stays, steady_areas, together, trust
+from .ventricle import heart_window, likelier, missed, stays, steady_areas, trust
+from .views import Look, View, mean, together
 
 BLOCKS = 8
 """Blocks of T * F channels in ``pred``: magnitude, 3 probabilities, 3 velocities, tissue."""
-
-
-def normalisation(image: Tensor) -> Tensor:
-    """Finds the scale that brings a magnitude cine to unit brightness.
-
-    The root mean square, taken again with bright pixels clipped at twice its first value, so that fat near the coil
-    does not decide. Zero means no signal, so there is no offset.
-
-    Args:
-        image: [N, T, X, Y] float, magnitude.
-
-    Returns:
-        [N, 1, 1, 1] float, positive.
-    """
-    dims = (1, 2, 3)
-    # In float64, so that every engine divides by the same number.
-    exact = image.double()
-    rms = exact.square().mean(dims, keepdim=True).sqrt()
-    rms = torch.minimum(exact, 2 * rms).square().mean(dims, keepdim=True).sqrt()
-    return rms.clamp_min(1e-6).to(image.dtype)
-
-
-def describe_beat(
-    areas: Tensor, moves: Tensor, cyclic: Tensor, times: int = BEAT_TIMES, pixel_cm: float = PIXEL_CM
-) -> Tensor:
-    """Describes how the ventricle's size changes and its wall moves over the cycle, as seen from each acquired frame.
-
-    Args:
-        areas: [N, T, 2] float, area of the blood pool and of pool and myocardium together, pixels.
-        moves: [N, T, 2] float, mean motion of the wall inward and around from each frame to the next, pixels.
-        cyclic: [1] int64, as in ``neighbours``.
-        times: how many times of the cycle.
-        pixel_cm: pixel size, cm.
-
-    Returns:
-        [N, T, 82] float: both radii (square root of area) and the area of the wall alone, relative to their mean, and
-        the mean velocity of both moves, in 3 cm/s at RR = 1000 ms; all at (the moves: after) the four frames around
-        the gap and at twelfths of the cycle from the frame on; then the two mean radii.
-    """
-    areas = areas.float().clamp_min(0)
-    radius = torch.sqrt(areas + 1e-3) / 20
-    mean = radius.mean(1, keepdim=True)
-    # The wall keeps its volume: where its section grows, the ventricle has become shorter.
-    wall = areas[:, :, 1:] - areas[:, :, :1]
-    usual = wall.mean(1, keepdim=True)
-    thicker = (wall - usual) / (usual + 1)
-    speed = moves.float() * (areas.shape[1] * pixel_cm / 3)
-    change = torch.cat(((radius / (mean + 0.05) - 1) * 4, thicker * 10, speed), dim=2)
-    near = change[:, neighbours(areas.shape[1], cyclic)].flatten(2)
-    cycle = whole_cycle(change.unsqueeze(-1), cyclic, times).flatten(2)
-    return torch.cat((near, cycle, (mean - 1).expand_as(radius)), dim=2)
-
-
-class View(NamedTuple):
-    """What the network sees of all gaps of a picture that is turned by some quarters.
-
-    B gaps of pictures of X' x Y' pixels; X' and Y' change places in every other view.
-
-    Attributes:
-        turns: how many quarters.
-        keys: [B, 4, X', Y'] float, the four acquired frames around each gap, divided by ``Look.scale``.
-        changes: [B, 2, X', Y'] float, slopes of brightness at both ends of the gap, from ``slopes``.
-        motions: [B, 6, X' / 2, Y' / 2] float64, pixels: the finest motion before, in and after the gap.
-        steps: [B, 10, X' / 2, Y' / 2] float, from ``around_gaps``.
-        channels: [B, 54, X' / 2, Y' / 2] float, from ``gap_channels``.
-        cycle: [B, 8, X' / 8, Y' / 8] float, eighths of the cycle.
-        features: [B, C, X' / 2, Y' / 2] float, from ``TemporalInterpolation.encode``.
-        given: the same shape, from there, too: what they give to all times of the gap alike.
-    """
-
-    turns: int
-    keys: Tensor
-    changes: Tensor
-    motions: Tensor
-    steps: Tensor
-    channels: Tensor
-    cycle: Tensor
-    features: Tensor
-    given: Tensor
-
-
-class Look(NamedTuple):
-    """What the network sees of N cines of T acquired frames, padded to X', Y', before it makes any frame.
-
-    Attributes:
-        scale: [N, 1, 1, 1] float, what their brightness is divided by.
-        gap: [N * T] float, length of a gap as a fraction of the cycle.
-        views: of the gaps after all N * T frames, as they are and turned.
-        trust: [V, N, T] float, how much each view of a frame is believed, from ``trust``.
-        labels: [N, T, 3, X', Y'] float, log probabilities of labels in each frame, from ``with_neighbours``, made
-            ``likelier``.
-        bias: [N, T] float, from ``missed``.
-        window: [N, 1, X', Y'] float, where the ventricle is, from ``heart_window``; in evaluation nowhere unless
-            it ``stays``.
-        areas: [N, T, 2] float, area of the pool and of pool and myocardium in each frame, pixels.
-        moves: [N, T, 2] float, mean motion of the wall inward and around over each gap, pixels.
-    """
-
-    scale: Tensor
-    gap: Tensor
-    views: list[View]
-    trust: Tensor
-    labels: Tensor
-    bias: Tensor
-    window: Tensor
-    areas: Tensor
-    moves: Tensor
 
 
 class HDLNet(nn.Module):
@@ -208,15 +101,13 @@ class HDLNet(nn.Module):
         window = heart_window(seen[:, :, :, 1:].sum(3).mean(0))
         believed = trust(seen, window)
         logits = together(seen, believed)
-        labels = with_neighbours(logits, motions, gap, cyclic)
-        bias = missed(labels, window)
-        labels = likelier(labels, bias)
+        labels, bias = steadied(logits, motions, gap, window, cyclic)
         steady = torch.softmax(labels, dim=2)
         if not self.training:  # what is shut out could not be learnt
             # All views have their say here: by the one that shows most of it, an outflow tract stays.
-            plain = with_neighbours(together(seen, torch.ones_like(believed) / len(found)), motions, gap, cyclic)
-            plain = torch.softmax(likelier(plain, missed(plain, window)), dim=2)
-            window = window * stays(plain[:, :, 1:].sum(2) * window)
+            alike = together(seen, torch.ones_like(believed) / len(found))
+            plain, _ = steadied(alike, motions, gap, window, cyclic)
+            window = window * stays(torch.softmax(plain, dim=2)[:, :, 1:].sum(2) * window)
         wall = F.avg_pool2d(steady[:, :, 1] * window, 2)
         half_way = (wall + wall[:, neighbours(t, cyclic)[:, 2]]) / 2
         moved = motions[:, 2:4].float().unflatten(0, (image.shape[0], t))
@@ -395,11 +286,19 @@ class HDLNet(nn.Module):
         return torch.cat((magnitude.unsqueeze(1), blocks[:, 1:]), dim=1)
 
 
-def mean(parts: list[Tensor]) -> Tensor:
-    """Averages tensors of one shape."""
-    return torch.stack(parts).mean(0)
+def steadied(logits: Tensor, motions: Tensor, gap: Tensor, window: Tensor, cyclic: Tensor) -> tuple[Tensor, Tensor]:
+    """Makes labels of acquired frames steady: with their neighbours', and likelier where a frame misses the ventricle.
 
+    Args:
+        logits: [N, T, 3, X, Y] float, log probabilities of labels.
+        motions: [N * T, 6, X / 2, Y / 2] float64, pixels, as in ``View``.
+        gap: [N * T] float, length of a gap as a fraction of the cycle.
+        window: [N, 1, X, Y] float, from ``heart_window``.
+        cyclic: [1] int64, 1 or 0.
 
-def repeat(x: Tensor, times: int) -> Tensor:
-    """Repeats each item of a batch: [B, ...] to [B * times, ...], copies of an item side by side."""
-    return x.unsqueeze(1).expand([x.shape[0], times] + list(x.shape[1:])).flatten(0, 1)
+    Returns:
+        Like ``logits``; and [N, T] float, from ``missed``, by how much likelier.
+    """
+    labels = with_neighbours(logits, motions, gap, cyclic)
+    bias = missed(labels, window)
+    return likelier(labels, bias), bias

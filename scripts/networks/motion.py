@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PIXEL_CM = 0.15
+"""In-plane pixel size that the network works at, cm."""
+
 VIEW_CHANNELS = 54
 """Channels of ``gap_view``."""
 
@@ -288,6 +291,21 @@ def spline_frames(frames: int) -> tuple[int, int]:
     """
     spacing = (frames + 27) // 30
     return spacing, (spacing - 1) // 2
+
+
+def spline_starts(frames: int, device: torch.device, intervals: int = STEPS) -> Tensor:
+    """Where the intervals around a gap begin that ``spline_velocity`` joins.
+
+    Args:
+        frames: acquired frames T >= 3 of the cycle.
+        device: where the result is.
+        intervals: how many, an odd number; the middle one holds the gap.
+
+    Returns:
+        [intervals] int64, frames after the first one of the gap, negative before it.
+    """
+    spacing, before = spline_frames(frames)
+    return (torch.arange(intervals, device=device) - intervals // 2) * spacing - before
 
 
 def spline_velocity(steps: Tensor, tau: Tensor, gap: Tensor) -> Tensor:

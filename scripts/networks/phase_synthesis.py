@@ -4,61 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate, time_in_gap
-from .motion import STEPS, VIEW_CHANNELS, spline_velocity
+from .beat import BeatPrior
+from .blocks import CYCLE_FRAMES, ConvPair, Trunk, initialise, modulate
+from .motion import PIXEL_CM, STEPS, VIEW_CHANNELS, spline_velocity
 from .velocity_assessment import VelocityAssessment
-
-PIXEL_CM = 0.15
-"""In-plane pixel size that the network works at, cm."""
-
-BEAT_TIMES = 12
-"""Times of the whole cycle, starting at the gap, at which the ventricle's size is told."""
-
-BEAT_NUMBERS = 5 * (4 + BEAT_TIMES) + 2
-"""Numbers that describe the beat: two radii, the wall's area and its motion inward and around, each around the gap and
-over the cycle; and mean radii."""
-
-
-class BeatPrior(nn.Module):
-    """Tells from the ventricle's size and its wall's motion over the beat how the wall moves on average at any time.
-
-    Velocity along the long axis leaves little trace in a short-axis picture, and an E wave is shorter than a gap of
-    six frames: how far the ventricle has contracted by then, how far its wall goes within the gap, and how it goes on
-    is what tells both. In the plane it is told what a smooth path through the frames says of that time, and corrects
-    it.
-
-    Args:
-        channels: number of feature channels of its description of the beat.
-    """
-
-    def __init__(self, channels: int = 192) -> None:
-        super().__init__()
-        self.embed = nn.Sequential(
-            nn.Linear(4 + 2 + BEAT_NUMBERS, channels),
-            nn.SiLU(),
-            nn.Linear(channels, channels),
-            nn.SiLU(),
-            nn.Linear(channels, channels),
-            nn.SiLU(),
-        )
-        self.curves = nn.Linear(channels, 3)
-
-    def forward(self, tau: Tensor, gap: Tensor, beat: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Describes times in a beat.
-
-        Args:
-            tau: [B] float, time within the gap, 0 to 1.
-            gap: [B] float, length of the gap as a fraction of the cycle.
-            beat: [B, 82] float, as ``hdlnet.describe_beat`` gives it.
-            seen: [B, 2] float, mean radial and circumferential velocity of the myocardium as a spline through its
-                motions says, cm/s at RR = 1000 ms.
-
-        Returns:
-            Features [B, channels] float, and mean radial, circumferential and longitudinal velocity of the
-            myocardium, [B, 3] float, cm/s at RR = 1000 ms, signs as in ``VelocityAssessment``.
-        """
-        features = self.embed(torch.cat((time_in_gap(tau, gap), seen / 3, beat), dim=1))
-        return features, self.curves(features) + F.pad(seen, [0, 1])
 
 
 def around_centroid(myocardium: Tensor, curves: Tensor) -> Tensor:
@@ -160,7 +109,7 @@ class PhaseSynthesis(nn.Module):
                 ``TemporalInterpolation.decode``.
             tau: [B] float, 0 to 1.
             gap: [B] float, gap length as a fraction of the cycle.
-            beat: [B, 82] float, as ``hdlnet.describe_beat`` gives it.
+            beat: [B, 82] float, as ``beat.describe_beat`` gives it.
 
         Returns:
             Velocity [B, 3, X, Y] along X, Y and the long axis towards the apex, cm/s at RR = 1000 ms; logit of the

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .blocks import normalisation, repeat
 from .cycle import neighbours, wrap
-from .hdlnet import HDLNet, normalisation, repeat
+from .hdlnet import HDLNet
 
 Widths = tuple[int, int, int, int, int]
 

@@ -66,21 +66,6 @@ def trust(seen: Tensor, window: Tensor) -> Tensor:
     return weight / weight.sum(0, keepdim=True)
 
 
-def together(seen: Tensor, weight: Tensor) -> Tensor:
-    """Joins what views show of frames.
-
-    Probabilities are averaged, not logits: one view that is sure must not outvote the others.
-
-    Args:
-        seen: [V, N, T, 3, X, Y] float, probability of labels.
-        weight: [V, N, T] float, 1 together over the views.
-
-    Returns:
-        [N, T, 3, X, Y] float, log probability.
-    """
-    return torch.log((seen * weight.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)).sum(0) + 1e-8)
-
-
 def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
 

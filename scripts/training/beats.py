@@ -8,9 +8,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from scripts.networks import HDLNet, VelocityAssessment
-from scripts.networks.hdlnet import describe_beat
-from scripts.networks.motion import STEPS, spline_frames, spline_velocity
-from scripts.networks.phase_synthesis import PIXEL_CM
+from scripts.networks.beat import describe_beat
+from scripts.networks.motion import PIXEL_CM, spline_frames, spline_starts, spline_velocity
 from scripts.phantom.cine import pixel_axes
 from scripts.phantom.draw import Dice, Ranges, draw_heart
 
@@ -110,9 +109,9 @@ def smooth_velocity(moves: Tensor, index: Tensor, tau: Tensor) -> Tensor:
         [V, 2] float, cm/s at RR = 1000 ms.
     """
     frames = len(moves)
-    spacing, before = spline_frames(frames)
+    spacing, _ = spline_frames(frames)
     way = three_cycles(moves)
-    start = frames + index[:, None] + (torch.arange(STEPS) - STEPS // 2) * spacing - before
+    start = frames + index[:, None] + spline_starts(frames, moves.device)
     steps = (way[start + spacing] - way[start]).flatten(1)[..., None, None]
     return spline_velocity(steps, tau, torch.full_like(tau, 1 / frames))[..., 0, 0] * (PIXEL_CM * frames)
 

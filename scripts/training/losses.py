@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scripts.networks import VelocityAssessment
-from scripts.networks.motion import motions_between
-from scripts.networks.phase_synthesis import PIXEL_CM
+from scripts.networks.motion import PIXEL_CM, motions_between
 
 from .sunnybrook import NOT_POOL, UNKNOWN
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scripts.networks.blocks import repeat
 from scripts.networks.cycle import SLOPE_REACH
-from scripts.networks.hdlnet import repeat
 from scripts.networks.r2unet import R2UHDL, VENC
 
 from .losses import region, segmentation_loss

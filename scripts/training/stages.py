@@ -6,7 +6,7 @@ from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import Tensor, nn
 
 from scripts.networks import HDLNet
-from scripts.networks.hdlnet import repeat
+from scripts.networks.blocks import repeat
 from scripts.networks.motion import gap_view, motions_between
 from scripts.networks.temporal_interpolation import TemporalInterpolation
 

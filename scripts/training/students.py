@@ -10,9 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scripts.networks import HDLNet
-from scripts.networks.blocks import pad_to_multiple
+from scripts.networks.blocks import normalisation, pad_to_multiple
 from scripts.networks.cycle import neighbours, whole_cycle
-from scripts.networks.hdlnet import normalisation
 from scripts.networks.motion import gap_view
 from scripts.networks.ventricle import heart_window
 

@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from scripts.networks.beat import describe_beat
 from scripts.networks.blocks import CYCLE_FRAMES
 from scripts.networks.cycle import SLOPE_REACH, slopes
-from scripts.networks.hdlnet import describe_beat
-from scripts.networks.motion import STEPS, outer_reach, spline_frames, warp
-from scripts.networks.phase_synthesis import PIXEL_CM
+from scripts.networks.motion import PIXEL_CM, STEPS, outer_reach, spline_starts, warp
 from scripts.networks.turns import turn, turn_vectors
 from scripts.phantom.scanner import add_noise
 
@@ -88,8 +87,8 @@ class Windows(Dataset):
             [], as a share of the cycle; tau [K]; cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y];
             label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown);
             noise [], standard deviation of the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the
-            acquired frames that ``spline_frames`` says; beat [82]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN
-            where unknown); and wall [K, X, Y] bool, the wall that moves so.
+            acquired frames at both ends of the intervals of ``spline_starts``; beat [82]; velocity [K, 3, X, Y], cm/s
+            at RR = 1000 ms (NaN where unknown); and wall [K, X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
         return self._draw(self.sources[self._integer(0, len(self.sources))])
@@ -106,7 +105,8 @@ class Windows(Dataset):
         # Six-fold down-sampling of a cine of about 54 frames is the main case.
         weights = torch.tensor([3.0 if g * 9 == frames or g == 6 or frames == 20 else 1.0 for g in gaps])
         gap = gaps[int(torch.multinomial(weights, 1, generator=self.generator))]
-        reach, (spacing, before) = outer_reach(round(frames / gap)), spline_frames(round(frames / gap))
+        seen = round(frames / gap)
+        reach, starts = outer_reach(seen), spline_starts(seen, source.magnitude.device).tolist()
         inside = [self._integer(0, gap + 1), self._integer(0, gap)]
         if self._uniform(0, 1) < 0.7 and len(source.labelled) < frames:
             inside[0] = inside[1]
@@ -124,7 +124,7 @@ class Windows(Dataset):
             "cycle": [start + round(k * count / CYCLE_FRAMES) * gap for k in range(CYCLE_FRAMES)],
             # Where the gap does not divide the frames, the last one is longer or shorter.
             "row": [start + gap * (k % round(count)) for k in range(-SLOPE_REACH, SLOPE_REACH + 2)],
-            "around": [start + gap * ((k - STEPS // 2) * spacing - before) for k in range(STEPS + 1)],
+            "around": [start + gap * k for k in (*starts, 2 * starts[-1] - starts[-2])],
         }
         return self._cut(source, index, [a / gap for a in at], gap / frames)
 

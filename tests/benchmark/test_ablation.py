@@ -5,7 +5,7 @@ import torch
 
 from scripts.benchmark import ablation
 from scripts.cine.study import CineError
-from scripts.networks.hdlnet import describe_beat
+from scripts.networks.beat import describe_beat
 from scripts.networks.motion import gap_view
 
 

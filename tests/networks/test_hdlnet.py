@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from scripts.networks import HDLNet, hdlnet
 from scripts.networks.cycle import neighbours, whole_cycle
-from scripts.networks.hdlnet import describe_beat
 from scripts.networks.motion import gap_view, warp
 from scripts.networks.turns import turn, turn_vectors
 
@@ -181,16 +180,3 @@ def test_warp_samples_where_it_is_sent():
     half_right = torch.zeros(1, 2, 5, 6)
     half_right[:, 1] = 0.5
     assert torch.allclose(warp(image, half_right)[..., :5], image[..., :5] + 0.5, atol=1e-4)
-
-
-def test_the_beat_is_told_by_radii_and_by_the_area_of_the_wall():
-    # Pool of 100 and 400, wall of 300 and 500 pixels in turns.
-    areas = torch.tensor([[100.0, 400.0], [400.0, 900.0]]).repeat(4, 1)[None]
-    beat = describe_beat(areas, torch.zeros_like(areas), torch.ones(1, dtype=torch.int64))[0]
-    assert beat.shape == (8, 82)
-    pool, outer, wall, _, _ = beat[0, :20].view(4, 5).unbind(1)
-    # Radii in twenties of pixels are 1 and 0.5, 1.5 and 1; their means are softened by 0.05. The wall's mean is 400.
-    assert pool.tolist() == pytest.approx([4 * (1 / 0.8 - 1), 4 * (0.5 / 0.8 - 1)] * 2, abs=1e-3)
-    assert outer.tolist() == pytest.approx([4 * (1.5 / 1.3 - 1), 4 * (1 / 1.3 - 1)] * 2, abs=1e-3)
-    assert wall.tolist() == pytest.approx([10 * 100 / 401, -10 * 100 / 401] * 2, abs=1e-3)
-    assert torch.equal(beat[0, -2:], beat[1, -2:])

@@ -1,14 +1,12 @@
-"""The second module: what it is told of the beat, and how it lays out what a beat usually does."""
-
-import math
+"""The second module: how it lays out what a beat usually does, and follows it."""
 
 import pytest
 import torch
 from torch import nn
 
 from scripts.networks import VelocityAssessment
-from scripts.networks.hdlnet import describe_beat
-from scripts.networks.phase_synthesis import BEAT_NUMBERS, PhaseSynthesis, around_centroid
+from scripts.networks.beat import BEAT_NUMBERS
+from scripts.networks.phase_synthesis import PhaseSynthesis, around_centroid
 
 CYCLIC = torch.ones(1, dtype=torch.int64)
 
@@ -38,28 +36,6 @@ def test_no_ventricle_gives_no_infinite_velocity():
     velocity = around_centroid(torch.zeros(1, 1, 16, 16), torch.tensor([[3.0, 1.0, 2.0]]))
     assert velocity.isfinite().all()
     assert velocity.abs().max() <= 4
-
-
-def test_a_ventricle_that_keeps_its_size_has_no_beat():
-    beat = describe_beat(torch.full((1, 9, 2), 400.0), torch.zeros(1, 9, 2), CYCLIC)
-    assert beat.shape == (1, 9, BEAT_NUMBERS)
-    radii, wall, speed = beat[0, :, :-2].view(9, -1, 5).split((2, 1, 2), 2)
-    assert torch.allclose(radii, radii[0, 0, 0].expand(radii.shape), atol=1e-5)
-    assert (wall == 0).all()
-    assert (speed == 0).all()
-    assert torch.allclose(beat[..., -2:], torch.tensor(0.0), atol=1e-5)  # a radius of 20 pixels is the unit
-
-
-def test_the_beat_is_told_from_each_frame_on():
-    t = torch.arange(12) * 2 * math.pi / 12
-    areas = torch.stack((400 + 100 * torch.cos(t), 900 + 80 * torch.cos(t)), dim=1)[None]
-    moves = torch.stack((torch.sin(t), 0 * t), dim=1)[None]
-    beat = describe_beat(areas, moves, CYCLIC)
-    later = describe_beat(areas.roll(-3, 1), moves.roll(-3, 1), CYCLIC)
-    assert torch.allclose(beat.roll(-3, 1), later, atol=1e-6)
-    assert beat[0, 0, 5] > beat[0, 6, 5]  # the pool at the gap's first frame: largest at time 0
-    # A pixel of 1.5 mm a twelfth of a cycle is 1.8 cm/s at RR = 1000 ms; 3 cm/s is the unit.
-    assert beat[0, 3, 8].item() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.7])
