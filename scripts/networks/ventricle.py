@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST = 0.8
-"""Least area of a ventricle in any frame, as a share of what it usually is over the cycle."""
+LEAST, MOST = 0.8, 1.25
+"""Least and greatest area of a ventricle in any frame, as a share of what it usually is over the cycle."""
 
 
 def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
@@ -26,7 +26,7 @@ def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
     return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
 
 
-def stays(ventricle: Tensor, least: float = 0.55, most: float = 0.2) -> Tensor:
+def stays(ventricle: Tensor, least: float = 0.6, most: float = 0.2) -> Tensor:
     """Tells whether what was found is there all cycle long.
 
     The section of a ventricle loses a third of its area at most when it contracts, as a beating wall keeps its volume;
@@ -47,14 +47,16 @@ def stays(ventricle: Tensor, least: float = 0.55, most: float = 0.2) -> Tensor:
     return ((short <= most * area.shape[1]) | (short <= 1)).float().unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
 
 
-def trust(seen: Tensor, window: Tensor) -> Tensor:
+def trust(seen: Tensor, window: Tensor, most: float = MOST) -> Tensor:
     """Tells how much each view of a frame is to be believed: less where it shows less of the ventricle than is usual.
 
-    A network that is sure of a ventricle in most frames and views at times takes it for an atrium in one of them.
+    A network that is sure of a ventricle in most frames and views at times takes it for an atrium in one of them, or
+    what lies beside it for a part of it: a view that shows far more than a ventricle does is believed less, too.
 
     Args:
         seen: [V, N, T, 3, X, Y] float, probability of labels in the acquired frames, as each view shows them.
         window: [N, 1, X, Y] float, from ``heart_window``.
+        most: greatest area of a ventricle, as a share of its median over frames and views.
 
     Returns:
         [V, N, T] float, weights of a frame's views, 1 together.
@@ -62,11 +64,11 @@ def trust(seen: Tensor, window: Tensor) -> Tensor:
     # One pixel more: where there is no ventricle, all views are as good.
     area = (seen[:, :, :, 1:].sum(3) * window).sum((3, 4)) + 1
     usual = median(area.movedim(0, 1).flatten(1)).unsqueeze(0)
-    weight = (area / usual).clamp_max(1) ** 8 + 1e-6
+    weight = torch.minimum(area / usual, most * usual / area).clamp_max(1) ** 8 + 1e-6
     return weight / weight.sum(0, keepdim=True)
 
 
-def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
+def steady_areas(probability: Tensor, least: float = LEAST, most: float = MOST) -> Tensor:
     """Measures the ventricle in each acquired frame so that a frame that was segmented badly does no harm.
 
     No frame may differ from the median by more than a beating ventricle does.
@@ -74,6 +76,7 @@ def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     Args:
         probability: [N, T, 3, X, Y] float, of labels in the acquired frames, none outside ``heart_window``.
         least: least area of pool and myocardium, as a share of its median over the cycle.
+        most: greatest area of them, likewise.
 
     Returns:
         [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
@@ -82,7 +85,7 @@ def steady_areas(probability: Tensor, least: float = LEAST) -> Tensor:
     probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
     pool, whole = probability[:, :, 2].sum((2, 3)), probability[:, :, 1:].sum((2, 3, 4))
     usual_pool, usual = median(pool), median(whole)
-    steady = torch.minimum(torch.maximum(whole, least * usual), 1.25 * usual)
+    steady = torch.minimum(torch.maximum(whole, least * usual), most * usual)
     # What is missed of the whole is missed of the pool alike. A thick ventricle may empty nearly, if all of it is seen.
     pool = pool * (steady / whole.clamp_min(1e-3)).clamp_max(2)
     smallest = torch.where(whole < least * usual, 0.45 * usual_pool, 0.1 * usual_pool)

@@ -104,7 +104,7 @@ def _draw(
         axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
         for panel in axes:
             _gray(panel, cine[:, :, t], white, spacing_mm)
-        axes[0].set_ylabel(f"{name}\n{t * frame_duration_ms:.0f} ms (frame {t})")
+        axes[0].set_ylabel(f"{name}\n{t * frame_duration_ms:.0f} ms (frame {t + 1} of {cine.shape[2]})")
         for value, colour in ((MYOCARDIUM, "#56B4E9"), (POOL, "#E69F00")):
             area = label[:, :, t] == POOL if value == POOL else label[:, :, t] > 0
             if area.any():
@@ -126,6 +126,7 @@ def _draw(
     times = np.arange(curves.shape[1]) * frame_duration_ms
     for curve, (component, sign, colour, line) in zip(curves, COMPONENTS, strict=True):
         axes_curves.plot(times, curve, line, color=colour, label=f"{component} (+ {sign})")
+    axes_curves.margins(y=0.15)  # the moments' names lie above the curves
     for name, t in moments.items():
         axes_curves.axvline(times[t], color="0.6", linewidth=0.8)
         axes_curves.annotate(name, (times[t], 1), xycoords=("data", "axes fraction"), fontsize=8, va="top")
