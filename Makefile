@@ -74,7 +74,8 @@ lint: env
 	$(VENV)/bin/pre-commit run --all-files
 
 # Trains the weights from nothing on phantoms and, where it lies beside the repository, real cine; then exports. The interpolation
-# learns twice: the second time from labels that the first one added where nobody drew any. At last all learns together.
+# learns twice: the second time from labels that the first one added where nobody drew any. Then all learns together, and
+# at last the layers that draw frames and labels, most of all from patients.
 train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_beat.json
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_interpolation.json
@@ -83,7 +84,9 @@ train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_synthesis.json
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file \
 		"['bundle/configs/train_synthesis.json','bundle/configs/train_together.json']"
-	cp runs/together/model.pt bundle/models/model.pt
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file \
+		"['bundle/configs/train_interpolation.json','bundle/configs/train_student.json','bundle/configs/train_labels.json']"
+	cp runs/labels/model.pt bundle/models/model.pt
 	$(MAKE) export
 
 # The published network, for the benchmark: the same data and engines, other networks and losses. SECONDS_A_STAGE limits each of its two stages.

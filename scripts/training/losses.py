@@ -76,16 +76,18 @@ class InterpolationLoss(nn.Module):
 
         Args:
             prediction: magnitude [B * K, 1, X, Y], logits [B * K, 3, X, Y], motion [B * K, 4, X / 2, Y / 2].
-            target: magnitude [B, K, X, Y], label [B, K, X, Y], motion [B, K, 4, X, Y] and tau [B, K].
+            target: magnitude [B, K, X, Y] (NaN where nobody acquired a frame), label [B, K, X, Y], motion
+                [B, K, 4, X, Y] and tau [B, K].
 
         Returns:
             Scalar.
         """
         truth, labels = target["magnitude"].flatten(0, 1)[:, None], target["label"].flatten(0, 1)[:, None]
-        difference = prediction["magnitude"] - truth
-        weight = 1 + self.ventricle * region(labels)
+        acquired = truth.isfinite()
+        difference = torch.where(acquired, prediction["magnitude"] - truth, torch.zeros_like(truth))
+        weight = (1 + self.ventricle * region(labels)) * acquired
         # Round up to about the noise of a picture: what is smaller counts squared, as it does in a PSNR.
-        loss = (2 * torch.sqrt(difference.square() + 1e-2) * weight).mean()
+        loss = (2 * torch.sqrt(difference.square() + 1e-2) * weight).sum() / acquired.sum().clamp_min(1)
         loss = loss + self.segmentation * segmentation_loss(prediction["logits"], labels)
         motion = prediction["motion"]
         true_motion = F.avg_pool2d(target["motion"].flatten(0, 1), 2)
@@ -109,7 +111,9 @@ def motion_consistency(velocity: Tensor, target: dict[str, Tensor], weight: Tens
         Scalar, cm/s.
     """
     step = ((target["tau"][:, -1] - target["tau"][:, -2]) * target["gap"]).clamp_min(1e-3)
-    pixels = motions_between(target["magnitude"][:, -2:])[:, 0, :2].float()
+    both = target["magnitude"][:, -2:]
+    weight = weight * both.isfinite().all(1, keepdim=True)
+    pixels = motions_between(both.nan_to_num())[:, 0, :2].float()
     pixels = F.interpolate(pixels, scale_factor=2.0, mode="bilinear", align_corners=False)
     seen = pixels * (PIXEL_CM / step)[:, None, None, None]
     error = charbonnier((velocity[:, -1, :2] + velocity[:, -2, :2]) / 2 - seen)

@@ -97,10 +97,11 @@ class PaperInterpolationLoss(nn.Module):
             Scalar.
         """
         truth, labels = target["magnitude"].flatten(0, 1)[:, None], target["label"].flatten(0, 1)[:, None]
-        error = (prediction["magnitude"] - truth).abs()
-        level = truth.square().mean((2, 3), keepdim=True).sqrt()
-        maps = region(labels), (truth > self.tissue * level).float()
-        loss = error.mean() + segmentation_loss(prediction["logits"], labels)
+        acquired = truth.isfinite()
+        error = torch.where(acquired, (prediction["magnitude"] - truth).abs(), torch.zeros_like(truth))
+        level = truth.nan_to_num().square().mean((2, 3), keepdim=True).sqrt()
+        maps = region(labels) * acquired, (truth > self.tissue * level).float()
+        loss = error.sum() / acquired.sum().clamp_min(1) + segmentation_loss(prediction["logits"], labels)
         for where in maps:
             loss = loss + (error * where).sum() / where.sum().clamp_min(1)
         return loss

@@ -17,6 +17,7 @@ from scripts.phantom.draw import Ranges
 from scripts.phantom.scanner import add_noise
 
 from .beats import at, ways
+from .paired import between
 from .sunnybrook import CINES, HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
 HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), weak_strain=(-0.03, 0.13), weak_descent=(1.0, 9.0), outside=0.14)
@@ -39,6 +40,7 @@ class Source:
         areas: [T, 2] float, area of the pool and of the whole ventricle, pixels, zero where unknown.
         moves: [T, 2] float, mean motion of the wall inward and around from each frame to the next, pixels, zero where
             unknown.
+        acquired: whether its frames show what there was; else its labels alone are to be learnt.
     """
 
     magnitude: Tensor
@@ -49,6 +51,7 @@ class Source:
     labelled: list[int]
     areas: Tensor
     moves: Tensor
+    acquired: bool = True
 
     @property
     def still(self) -> bool:
@@ -269,6 +272,27 @@ def _unit(frames: Tensor) -> Tensor:
     return frames / frames.float().square().mean().sqrt().clamp_min(1e-3)
 
 
+def beating_sources(pairs: list[list[Source]], seed: int, workers: int = 0) -> list[Source]:
+    """Makes a cine of end-diastole and end-systole of each slice: see ``paired``.
+
+    Args:
+        pairs: both pictures of a slice, standing still, their labels as they shall be learnt.
+        seed: seed of their motion.
+        workers: processes that share them, as in ``Simulated.all``.
+
+    Returns:
+        As many sources.
+    """
+    return Simulated(partial(_beating, pairs=pairs), len(pairs), seed).all(workers, "beating")
+
+
+def _beating(number: int, generator: torch.Generator, pairs: list[list[Source]]) -> Source:
+    pictures = torch.stack([s.magnitude[0].float() for s in pairs[number]])
+    frames, labels, end = between(pictures, torch.cat([s.labels for s in pairs[number]]), generator)
+    none = torch.zeros(len(frames), 2)
+    return Source(frames.half(), 0.015, labels, None, None, [0, end], none, none, acquired=False)
+
+
 def training_sources(
     root: str | Path | None,
     phantoms: int,
@@ -302,15 +326,24 @@ def training_sources(
     cines = load_cines(Path(root), tuple(p for p in CINES.values() if p not in held_out))
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
-    moving, still = real_sources(cines), real_sources(pairs) if pictures else []
+    moving, alike = real_sources(cines), [real_sources([p]) for p in pairs] if pictures else []
+    still = [s for slices in alike for s in slices]
     drawn = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
     if complete is not None:
         complete(moving + still)
-    return mixed(sources, moving, still, drawn, phantoms)
+    both = [two for two in alike if len(two) == 2]
+    beating, known = beating_sources(both, seed + 2, workers), set(map(id, drawn))
+    drawn += [made for made, two in zip(beating, both, strict=True) if id(two[0]) in known]
+    return mixed(sources, moving, still, beating, drawn, phantoms)
 
 
 def mixed(
-    sources: list[Source], moving: list[Source], still: list[Source], drawn: list[Source], phantoms: int
+    sources: list[Source],
+    moving: list[Source],
+    still: list[Source],
+    beating: list[Source],
+    drawn: list[Source],
+    phantoms: int,
 ) -> list[Source]:
     """Repeats real sources beside simulated ones, so that samples are drawn from all kinds.
 
@@ -318,7 +351,8 @@ def mixed(
         sources: phantoms and animated pictures, once each.
         moving: patients' cine, in all about 0.3 as many.
         still: single pictures, in all at least 0.2 of the phantoms.
-        drawn: those of both whose epicardium somebody drew: few, so they come more often, in all another tenth.
+        beating: cines of two pictures, in all at least 0.4 of the phantoms.
+        drawn: those of all whose epicardium somebody drew: few, so they come more often, in all another tenth.
         phantoms: number of phantoms.
 
     Returns:
@@ -327,6 +361,7 @@ def mixed(
     empty = [s for s in moving if not s.labels.any()]
     real = moving * round(0.3 * len(sources) / max(len(moving), 1))
     real += still * max(1, round(0.2 * phantoms / max(len(still), 1)))
+    real += beating * max(1, round(0.4 * phantoms / max(len(beating), 1)))
     real += drawn * round(0.1 * len(sources + real) / max(len(drawn), 1))
     real += empty * round(0.03 * len(sources + real) / max(len(empty), 1))
     return sources + real

@@ -65,12 +65,16 @@ class InterpolationStage(nn.Module):
     Args:
         network: the network whose first module learns.
         half_precision: compute convolutions in bfloat16 where the processor has it: about twice as fast.
+        pictures_only: whether only the layers learn that make frames and labels: features and motion, which the
+            synthesis is used to, stay as they are.
     """
 
-    def __init__(self, network: HDLNet, half_precision: bool = True) -> None:
+    def __init__(self, network: HDLNet, half_precision: bool = True, pictures_only: bool = False) -> None:
         super().__init__()
         self.module = network.interpolation.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.half_precision = half_precision
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(name.startswith("image_") or not pictures_only)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Interpolates and segments every target time of a batch: see ``InterpolationLoss`` for the result."""

@@ -4,6 +4,8 @@ Source: Xie et al., CVPR 2020, "Self-training with Noisy Student improves ImageN
 clean pictures from several sides, the student learns from distorted ones.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -76,6 +78,41 @@ def complete(labels: Tensor, probability: Tensor) -> Tensor:
     return result
 
 
+def corrected(probability: Tensor, labels: Tensor, drawn: Sequence[int], most: float = 2.0) -> Tensor:
+    """Corrects a teacher in a cine by what a reader drew in some of its frames: there it finds as large a ventricle.
+
+    A pool that is taken for too large in two frames is so in those between them, and what is learnt from them would
+    outweigh the few that somebody drew.
+
+    Args:
+        probability: [T, 3, X, Y] float, of background, myocardium and pool.
+        labels: [T, X, Y] uint8: 0, 1, 2, ``NOT_POOL``, ``UNKNOWN``.
+        drawn: frames with a drawn pool; the myocardium is drawn in some of them, or none.
+        most: largest correction, in log odds.
+
+    Returns:
+        Like ``probability``.
+    """
+    seen = labels[list(drawn)]
+    pool = torch.logit(probability[:, 2], 1e-6)
+    ventricle = torch.logit(probability[:, 1:].sum(1), 1e-6)
+    pool = torch.sigmoid(pool + _lacking(pool[list(drawn)], seen == 2, most))
+    whole = (seen == 1).flatten(1).any(1)
+    inside = (seen == 1) | (seen == 2)
+    ventricle = torch.sigmoid(ventricle + _lacking(ventricle[list(drawn)][whole], inside[whole], most))
+    ventricle = torch.maximum(ventricle, pool)
+    return torch.stack((1 - ventricle, ventricle - pool, pool), dim=1)
+
+
+def _lacking(odds: Tensor, drawn: Tensor, most: float) -> float:
+    """What log odds lack, so that as many pixels as were drawn have more than none; 0 if none were."""
+    count = int(drawn.sum())
+    if count == 0:
+        return 0.0
+    border = torch.sort(odds.flatten(), descending=True).values[count - 1 : count + 1].mean()
+    return float((-border).clamp(-most, most))
+
+
 @torch.no_grad()
 def taught(sources: list[Source], teacher: HDLNet) -> list[Source]:
     """Completes the labels of real sources.
@@ -94,6 +131,8 @@ def taught(sources: list[Source], teacher: HDLNet) -> list[Source]:
     for source in tqdm(open_ones, desc="teacher", mininterval=5):
         frames = source.magnitude[:1] if source.still else source.magnitude
         probability = seen_from_all_sides(frames.to(device), source.still, teacher).cpu()
+        if not source.still:
+            probability = corrected(probability, source.labels, source.labelled)
         filled = complete(source.labels, probability)
         drawn = min(int((source.labels[f] == 2).sum()) for f in source.labelled)
         missed = (filled == 2).flatten(1).sum(1) < 0.5 * drawn

@@ -83,12 +83,13 @@ class Windows(Dataset):
             index: its number within the epoch.
 
         Returns:
-            A dictionary: keys [4, X, Y], the acquired frames; slopes [2, X, Y], change of the inner two, a gap; gap
-            [], as a share of the cycle; tau [K]; cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y];
-            label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both frames, pixels (NaN where unknown);
-            noise [], standard deviation of the noise (0 where unknown). With ``velocities`` also around [6, X, Y], the
-            acquired frames at both ends of the intervals of ``spline_starts``; beat [82]; velocity [K, 3, X, Y], cm/s
-            at RR = 1000 ms (NaN where unknown); and wall [K, X, Y] bool, the wall that moves so.
+            A dictionary: keys [4, X, Y], the acquired frames; slopes [2, X, Y], change of the inner two, a gap; gap [],
+            as a share of the cycle; tau [K]; cycle [8, X / 8, Y / 8], eighths of the cycle; magnitude [K, X, Y] (NaN
+            where nobody acquired a frame); label [K, X, Y] uint8; motion [K, 4, X, Y], true displacement to both
+            frames, pixels (NaN where unknown); noise [], standard deviation of the noise (0 where unknown). With
+            ``velocities`` also around [6, X, Y], the acquired frames at both ends of the intervals of
+            ``spline_starts``; beat [82]; velocity [K, 3, X, Y], cm/s at RR = 1000 ms (NaN where unknown); and wall [K,
+            X, Y] bool, the wall that moves so.
         """
         self.generator.manual_seed((self.seed * 9973 + self.epoch) * 1_000_003 + index)
         return self._draw(self.sources[self._integer(0, len(self.sources))])
@@ -169,7 +170,7 @@ class Windows(Dataset):
             "keys": seen["keys"] / scale,
             "slopes": torch.einsum("sk,kxy->sxy", GAP_SLOPES, seen["row"]) / scale,
             "cycle": coarse / scale,
-            "magnitude": images[4 : 4 + count] / scale,
+            "magnitude": images[4 : 4 + count] / scale if source.acquired else torch.full(labels.shape, torch.nan),
             "gap": torch.tensor(gap),
             "tau": torch.tensor(tau),
             "label": labels,

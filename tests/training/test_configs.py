@@ -100,3 +100,14 @@ def test_all_learns_together_by_its_own_loss(root, tmp_path):
     assert all(value.isfinite().all() for value in twice.values())
     for layer in ("interpolation.image_out", "interpolation.motion_out", "synthesis.velocity_out"):
         assert (once[f"0.{layer}.weight"] - twice[f"0.{layer}.weight"]).abs().max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_last_stage_leaves_what_the_synthesis_is_used_to(root, tmp_path):
+    overlays = ("train_student", "train_labels")
+    once = train(root, tmp_path / "once", "interpolation", overlays=overlays)
+    twice = train(root, tmp_path / "twice", "interpolation", overlays=overlays, max_epochs=2)
+    changed = {name for name in once if not torch.equal(once[name], twice[name])}
+    assert changed
+    assert all(".image_" in name for name in changed)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scripts.training.losses import motion_consistency, region, segmentation_loss
+from scripts.training.losses import InterpolationLoss, motion_consistency, region, segmentation_loss
 from scripts.training.sunnybrook import NOT_POOL, UNKNOWN
 
 
@@ -67,3 +67,30 @@ def test_the_true_velocity_is_the_motion_seen(true, wrong):
 
     assert loss(true) < loss(wrong)
     assert loss(true) < 0.1 * loss(wrong)
+
+
+def test_frames_that_nobody_acquired_teach_labels_alone():
+    labels = example().unsqueeze(0)
+    target = {
+        "magnitude": torch.full((1, 1, 32, 32), torch.nan),
+        "label": labels[0],
+        "motion": torch.full((1, 1, 4, 32, 32), torch.nan),
+        "tau": torch.zeros(1, 1),
+    }
+    magnitude, logits = (torch.randn(1, n, 32, 32, requires_grad=True) for n in (1, 3))
+    prediction = {"magnitude": magnitude, "logits": logits, "motion": torch.zeros(1, 4, 16, 16)}
+    loss = InterpolationLoss()(prediction, target)
+    loss.backward()
+    assert loss.isfinite()
+    assert magnitude.grad.abs().max() == 0
+    assert logits.grad.abs().max() > 0
+
+
+def test_frames_that_nobody_acquired_show_no_motion():
+    nowhere = torch.full((1, 2, 16, 16), torch.nan)
+    target = {"magnitude": nowhere, "tau": torch.tensor([[0.0, 1.0]]), "gap": torch.ones(1)}
+    velocity = torch.randn(1, 2, 3, 16, 16, requires_grad=True)
+    loss = motion_consistency(velocity, target, torch.ones(1, 1, 16, 16))
+    loss.backward()
+    assert loss == 0
+    assert velocity.grad.abs().max() == 0

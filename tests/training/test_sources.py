@@ -9,6 +9,7 @@ from torch import nn
 from scripts.training import sources
 from scripts.training.sources import (
     areas,
+    beating_sources,
     mixed,
     phantom_sources,
     real_sources,
@@ -154,17 +155,19 @@ def test_patients_without_a_ventricle_and_with_both_contours_come_more_often():
     moving = real_sources(cines)
     still = real_sources([RealSlice("q", 0, frames[:2], False, {0: both})])
     phantoms = phantom_sources(2, 11, 48) * 50
-    found = mixed(phantoms, moving, still, still, 100)
+    beating = beating_sources([[still[0], still[0]]], 1)
+    found = mixed(phantoms, moving, still, beating, still, 100)
 
     def count(wanted):
         return sum(source is wanted for source in found)
 
-    # 100 phantoms; 0.3 of them cine, 15 each; 20 pictures; a tenth of 150 for those with both contours; and
-    # 0.03 of 165 for what is empty.
+    # 100 phantoms; 0.3 of them cine, 15 each; 20 pictures; 40 made of two; a tenth of 190 for those with both
+    # contours; and 0.03 of 209 for what is empty.
     assert count(moving[1]) == 15
-    assert count(still[0]) == 20 + 15
-    assert count(moving[0]) == 15 + 5
-    assert len(found) == 170
+    assert count(still[0]) == 20 + 19
+    assert count(beating[0]) == 40
+    assert count(moving[0]) == 15 + 6
+    assert len(found) == 215
 
 
 def test_single_pictures_can_be_left_out(monkeypatch):
@@ -173,8 +176,24 @@ def test_single_pictures_can_be_left_out(monkeypatch):
     frames = torch.rand(20, 32, 32) + 1
     cines = [RealSlice("p", 0, frames, True, {1: pool, 8: pool})]
     monkeypatch.setattr(sources, "load_cines", lambda root, patients: cines)
-    monkeypatch.setattr(sources, "load_pairs", lambda root: [RealSlice("q", 0, frames[:2], False, {0: pool})])
+    monkeypatch.setattr(sources, "load_pairs", lambda root: [RealSlice("q", 0, frames[:2], False, {0: pool, 1: pool})])
     every, moving = (training_sources("data", 4, 0, 11, 48, (), pictures=pictures) for pictures in (True, False))
     assert any(s.still for s in every)
-    assert not any(s.still for s in moving)
+    assert any(not s.acquired for s in every)
+    assert not any(s.still or not s.acquired for s in moving)
     assert any(s.velocity is None for s in moving)
+
+
+def test_two_pictures_of_a_slice_beat_and_carry_what_was_drawn_in_both():
+    large, small = (torch.zeros(48, 48, dtype=torch.uint8) for _ in range(2))
+    large[14:34, 14:34], small[18:30, 18:30] = 2, 2
+    still = real_sources([RealSlice("q", 0, torch.rand(2, 48, 48) + 1, False, {0: large, 1: small})])
+    (beating,) = beating_sources([still], 1)
+    first, end = beating.labelled
+    assert torch.equal(beating.labels[first], large)
+    assert torch.equal(beating.labels[end], small)
+    assert torch.allclose(beating.magnitude[first].float(), still[0].magnitude[0].float(), atol=2e-3)
+    assert torch.allclose(beating.magnitude[end].float(), still[1].magnitude[0].float(), atol=2e-3)
+    assert not beating.acquired
+    assert beating.velocity is None
+    assert beating.areas.shape == beating.moves.shape == (len(beating.labels), 2)

@@ -40,6 +40,14 @@ def test_together_both_learn(batch):
         assert layer.weight.grad.abs().sum() > 0
 
 
+def test_pictures_alone_can_learn_over_features_and_motion_that_stay(batch):
+    network = HDLNet()
+    InterpolationLoss()(InterpolationStage(network, pictures_only=True)(batch), batch).backward()
+    learnt = {name for name, p in network.interpolation.named_parameters() if p.grad is not None}
+    assert {name.split(".")[0] for name in learnt} == {"image_in", "image_time", "image_body", "image_out"}
+    assert all(network.interpolation.get_parameter(name).grad.any() for name in learnt)
+
+
 def test_velocities_teach_what_the_interpolation_sees_but_not_its_labels(batch):
     network = HDLNet()
     torch.nn.init.normal_(network.synthesis.velocity_out.weight)

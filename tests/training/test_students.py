@@ -56,3 +56,44 @@ def test_a_frame_in_which_the_teacher_misses_the_ventricle_stays_unknown(monkeyp
     assert int((source.labels[3] == 2).sum()) == 80
     assert (source.labels[3] != UNKNOWN).all()
     assert source.labelled == [0, 2]
+
+
+def discs(radius):
+    """[T, 3, 64, 64] probability: a disc of pool in a ring of myocardium, 4 pixels wide, with soft borders."""
+    x, y = torch.arange(64.0)[:, None] - 32, torch.arange(64.0)[None] - 32
+    away = (x * x + y * y).sqrt() - torch.tensor(radius)[:, None, None]
+    pool, ventricle = torch.sigmoid(-away), torch.sigmoid(4 - away)
+    return torch.stack((1 - ventricle, ventricle - pool, pool), 1)
+
+
+def sizes(probability):
+    """Pixels of the pool and of the ventricle in each frame, [T, 2]."""
+    likeliest = probability.argmax(1)
+    return torch.stack(((likeliest == 2).flatten(1).sum(1), (likeliest > 0).flatten(1).sum(1)), 1)
+
+
+def test_a_teacher_learns_from_drawn_frames_how_large_the_others_are():
+    truth, seen = discs([10.0, 9.0, 8.0, 9.0]), discs([11.0, 10.0, 9.0, 10.0])
+    labels = torch.full((4, 64, 64), UNKNOWN, dtype=torch.uint8)
+    labels[0] = truth[0].argmax(0)
+    labels[2] = torch.where(truth[2].argmax(0) == 2, 2, NOT_POOL)
+    corrected = students.corrected(seen, labels, [0, 2])
+    assert torch.allclose(corrected.sum(1), torch.ones(4, 64, 64), atol=1e-5)
+    assert corrected.min() >= 0
+    wrong = (sizes(seen) - sizes(truth)).abs()
+    assert (wrong > 40).all()
+    assert ((sizes(corrected) - sizes(truth)).abs() < 0.3 * wrong).all()
+
+
+def test_a_teacher_that_nobody_corrects_stays_as_it_is():
+    seen = discs([11.0, 10.0])
+    labels = torch.full((2, 64, 64), UNKNOWN, dtype=torch.uint8)
+    labels[0] = torch.where(seen[0].argmax(0) == 2, 2, NOT_POOL)
+    assert (students.corrected(seen, labels, [0]) - seen).abs().max() < 0.05
+
+
+def test_no_correction_makes_a_ventricle_of_nothing():
+    nothing = torch.zeros(1, 3, 64, 64)
+    nothing[:, 0] = 1
+    labels = discs([10.0]).argmax(1).to(torch.uint8)
+    assert (students.corrected(nothing, labels, [0]).argmax(1) == 0).all()

@@ -127,3 +127,15 @@ def test_a_frame_that_is_shown_twice_has_its_noise_once(sources):
 def test_no_sources_is_an_error_in_words():
     with pytest.raises(ValueError, match="at least one slice cine"):
         Windows([], 48, 4)
+
+
+def test_frames_that_nobody_acquired_are_shown_but_not_to_be_learnt():
+    frames, labels = torch.rand(20, 64, 64) + 1, torch.ones(20, 64, 64, dtype=torch.uint8)
+    none = torch.zeros(20, 2)
+    for acquired in (True, False):
+        source = Source(frames.half(), 0.0, labels, None, None, [0, 7], none, none, acquired)
+        sample = Windows([source], 48, 1)[0]
+        assert sample["magnitude"].shape == (3, 48, 48)
+        assert bool(sample["magnitude"].isfinite().all()) is acquired
+        assert sample["keys"].isfinite().all()
+        assert (sample["label"] == 1).all()
