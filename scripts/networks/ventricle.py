@@ -81,8 +81,8 @@ def steady_areas(probability: Tensor, least: float = LEAST, most: float = MOST) 
     Returns:
         [N, T, 2] float, area of the pool and of pool and myocardium, pixels.
     """
-    # What is less is rounding, which engines do differently: where there is no ventricle, all find the same nothing.
-    probability = torch.where(probability > 1e-5, probability, torch.zeros_like(probability))
+    # What is less is no ventricle, and engines round it differently: where there is none, all find the same nothing.
+    probability = torch.where(probability > 2e-3, probability, torch.zeros_like(probability))
     pool, whole = probability[:, :, 2].sum((2, 3)), probability[:, :, 1:].sum((2, 3, 4))
     usual_pool, usual = median(pool), median(whole)
     steady = torch.minimum(torch.maximum(whole, least * usual), most * usual)
