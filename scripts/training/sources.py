@@ -315,10 +315,11 @@ def training_sources(
         held_out: patients, by original id, that are left out.
         complete: fills in labels of real cine and still pictures that nobody drew, such as ``students.taught``.
         workers: processes that simulate.
-        pictures: whether patients' single pictures take part: they show labels, but nothing that moves.
+        pictures: whether patients' single pictures take part: they show labels, standing still and, two of a slice,
+            made to beat, but no true motion.
 
     Returns:
-        Sources; what is real is repeated, so that with single pictures it makes up about half of the samples.
+        Sources; what is real is repeated, so that with single pictures it makes up more than half of the samples.
     """
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
     if root is None:
