@@ -113,8 +113,17 @@ def _b(x: Tensor) -> Tensor:
     return x.reshape(x.shape + (1,) * (4 - x.ndim))
 
 
-def _fourier(coefficients: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Sums a Fourier series from the cosine and sine of the angle alone: multiples by the angle addition rule."""
+def fourier(coefficients: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Sums a Fourier series from the cosine and sine of the angle alone: multiples by the angle addition rule.
+
+    Args:
+        coefficients: [B, K + 1, 2] float, of the cosine and the sine of each multiple of the angle.
+        cos: [B, T, X, Y] float, cosine of the angle.
+        sin: [B, T, X, Y] float, its sine.
+
+    Returns:
+        [B, T, X, Y] float, in the unit of ``coefficients``.
+    """
     total = _b(coefficients[:, 0, 0]) + _b(coefficients[:, 1, 0]) * cos + _b(coefficients[:, 1, 1]) * sin
     c, s = cos, sin
     for k in range(2, coefficients.shape[1]):
@@ -161,8 +170,8 @@ class Ventricle:
         up_inner = (1 - z / _b(g.height)).clamp(0, 1)
         up_outer = (1 - (z + _b(g.cap)) / _b(g.height + g.cap)).clamp(0, 1)
         taper = _b(g.tapered.float())
-        inner = _fourier(g.inner, cos, sin) * torch.sqrt((1 - taper * up_inner**2).clamp_min(1e-4))
-        outer = _fourier(g.outer, cos, sin) * torch.sqrt((1 - taper * up_outer**2).clamp_min(1e-4))
+        inner = fourier(g.inner, cos, sin) * torch.sqrt((1 - taper * up_inner**2).clamp_min(1e-4))
+        outer = fourier(g.outer, cos, sin) * torch.sqrt((1 - taper * up_outer**2).clamp_min(1e-4))
         return inner, torch.maximum(outer, inner + 0.5)
 
     def _contracted(self, inner: Tensor, outer: Tensor, kept: Tensor, stretch_most: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scripts.phantom.animate import contour_radius
+from scripts.phantom.ventricle import fourier
 
 FRAMES = 20
 WALL = 8.0
@@ -53,39 +54,42 @@ def between(pictures: Tensor, labels: Tensor, generator: torch.Generator) -> tup
         [FRAMES, X, Y] float, a cycle from end-diastole on; its labels, uint8; and the frame of end-systole.
     """
     phases, end = contraction(generator)
-    outlines = [contour_radius(label == 2, 1.0) for label in labels]
+    centres, radii = zip(*(contour_radius(label == 2, 1.0) for label in labels), strict=True)
     frames, told = [], []
     for phase in phases.tolist():
-        grids = _grids(outlines, phase, pictures.shape[-2:])
+        grids = _grids(torch.stack(centres), torch.stack(radii), phase, pictures.shape[-2:])
         seen = F.grid_sample(pictures[:, None], grids, padding_mode="border", align_corners=True)[:, 0]
         frames.append((1 - phase) * seen[0] + phase * seen[1])
-        near = int(phase > 0.5)
-        of = labels[near, None, None].float()
-        told.append(F.grid_sample(of, grids[near, None], "nearest", "border", True)[0, 0].to(torch.uint8))
+        nearer = slice(1, 2) if phase > 0.5 else slice(1)
+        label = labels[nearer, None].float()
+        label = F.grid_sample(label, grids[nearer], mode="nearest", padding_mode="border", align_corners=True)
+        told.append(label[0, 0].to(torch.uint8))
     return torch.stack(frames), torch.stack(told), end
 
 
-def _grids(outlines: list[tuple[Tensor, Tensor]], phase: float, shape: torch.Size) -> Tensor:
-    """Where each pixel of a frame at ``phase`` lies in both pictures: [2, X, Y, 2], as ``grid_sample`` takes it."""
+def _grids(centres: Tensor, radii: Tensor, phase: float, shape: torch.Size) -> Tensor:
+    """Where each pixel of a frame at ``phase`` lies in both pictures.
+
+    Args:
+        centres: [2, 2] float, of both contours, pixels from the pictures' middle.
+        radii: [2, 6, 2] float, Fourier coefficients of their radius, pixels.
+        phase: from the first picture (0) to the second (1).
+        shape: X and Y.
+
+    Returns:
+        [2, X, Y, 2] float, as ``grid_sample`` takes it.
+    """
     last = torch.tensor(shape) - 1
-    centres = [centre + last / 2 for centre, _ in outlines]
+    centres = centres + last / 2
     centre = torch.lerp(centres[0], centres[1], phase)
     offset = torch.stack(torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij"), -1) - centre
-    r, angle = offset.norm(dim=-1).clamp_min(1e-3), torch.atan2(offset[..., 1], offset[..., 0])
-    borders = [_radius(coefficients, angle).clamp_min(1).square() for _, coefficients in outlines]
+    r = offset.norm(dim=-1).clamp_min(1e-3)
+    cos, sin = (offset / r[..., None])[None, None].unbind(-1)
+    borders = fourier(radii, cos, sin)[:, 0].clamp_min(1).square()
     border = torch.lerp(borders[0], borders[1], phase)
     share = torch.exp(-(r - border.sqrt() - WALL).clamp_min(0) / REACH)
-    grids = []
-    for origin, there in zip(centres, borders, strict=True):
-        # The pool is stretched; around it areas are kept, as of a wall that thickens.
-        outside = (r * r + (there - border) * share).clamp_min(1e-3).sqrt()
-        ratio = torch.where(r * r < border, r * (there / border).sqrt(), outside) / r
-        at = centre + offset * ratio[..., None] + (origin - centre) * share[..., None]
-        grids.append((at / last * 2 - 1).flip(-1))
-    return torch.stack(grids)
-
-
-def _radius(coefficients: Tensor, angle: Tensor) -> Tensor:
-    order = torch.arange(len(coefficients))[:, None, None] * angle
-    cosine, sine = coefficients.unsqueeze(-1).unsqueeze(-1).unbind(1)
-    return (cosine * torch.cos(order) + sine * torch.sin(order)).sum(0)
+    # The pool is stretched; around it areas are kept, as of a wall that thickens.
+    outside = (r * r + (borders - border) * share).clamp_min(1e-3).sqrt()
+    ratio = torch.where(r * r < border, r * (borders / border).sqrt(), outside) / r
+    shift = (centres - centre)[:, None, None] * share[..., None]
+    return ((centre + offset * ratio[..., None] + shift) / last * 2 - 1).flip(-1)

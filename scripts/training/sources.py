@@ -327,12 +327,12 @@ def training_sources(
     cines = load_cines(Path(root), tuple(p for p in CINES.values() if p not in held_out))
     pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
-    moving, alike = real_sources(cines), [real_sources([p]) for p in pairs] if pictures else []
-    still = [s for slices in alike for s in slices]
+    moving, of_slices = real_sources(cines), [real_sources([pair]) for pair in pairs] if pictures else []
+    still = [s for of_slice in of_slices for s in of_slice]
     drawn = [s for s in moving + still if any((s.labels[f] == 1).any() for f in s.labelled)]
     if complete is not None:
         complete(moving + still)
-    both = [two for two in alike if len(two) == 2]
+    both = [two for two in of_slices if len(two) == 2]
     beating, known = beating_sources(both, seed + 2, workers), set(map(id, drawn))
     drawn += [made for made, two in zip(beating, both, strict=True) if id(two[0]) in known]
     return mixed(sources, moving, still, beating, drawn, phantoms)

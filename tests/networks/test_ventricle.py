@@ -26,6 +26,8 @@ def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
         ([400, 380, 300, 260, 320, 360, 380, 390, 400], True),  # a ventricle that loses a third
         ([400, 380, 300, 0, 320, 360, 380, 390, 400], True),  # one that was missed in a frame
         ([400, 380, 200, 180, 200, 360, 380, 390, 400], False),  # less than 0.6 in a third of the frames
+        ([400, 380, 236, 232, 236, 360, 380, 390, 400], False),
+        ([400, 380, 244, 248, 244, 360, 380, 390, 400], True),
         ([0, 0, 30, 0, 200, 400, 390, 0, 0], False),  # an atrium that fills
         ([0] * 9, True),  # nothing does not come and go
         ([400, 380, 200, 200, 390, 360, 380, 390, 400], False),  # two of nine are more than a fifth
@@ -101,9 +103,11 @@ def test_a_view_that_misses_the_ventricle_in_a_frame_is_not_believed_there():
     assert trust(torch.stack((probability(missing),)), window).flatten().tolist() == pytest.approx([1] * 5)
 
 
-def test_what_is_rounding_is_no_ventricle():
-    nearly_none = torch.full((1, 3, 3, 20, 20), 9e-6)
+def test_what_nobody_would_call_a_ventricle_is_none():
+    nearly_none = torch.full((1, 3, 3, 20, 20), 1.9e-3)
     assert steady_areas(nearly_none).tolist() == [[[0, 0]] * 3]
+    a_little = torch.full((1, 3, 3, 20, 20), 2.5e-3)
+    assert steady_areas(a_little).flatten().tolist() == pytest.approx([1, 2] * 3, rel=1e-4)
 
 
 def probability(labels):

@@ -68,6 +68,18 @@ def test_a_few_steps_reduce_the_loss(sources, part):
     assert out.shape == expected
 
 
+def test_frames_that_nobody_acquired_teach_labels_alone():
+    labels = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
+    labels[..., 4:12, 4:12] = 2
+    target = {"magnitude": torch.full((1, 1, 16, 16), torch.nan), "label": labels}
+    magnitude, logits = (torch.randn(1, n, 16, 16, requires_grad=True) for n in (1, 3))
+    loss = paper.PaperInterpolationLoss()({"magnitude": magnitude, "logits": logits}, target)
+    loss.backward()
+    assert loss.isfinite()
+    assert magnitude.grad.abs().max() == 0
+    assert logits.grad.abs().max() > 0
+
+
 def test_half_of_the_samples_learn_without_masks():
     torch.manual_seed(0)
     stage = paper.PaperInterpolationStage(R2UHDL(widths=WIDTHS), half_precision=False).train()
