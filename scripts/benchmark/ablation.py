@@ -254,7 +254,7 @@ def run_stage(stage: str, variants: tuple[Variant, ...], budget: Budget) -> list
         A row a variant.
     """
     root, size, velocities = Path(budget.data), budget.size, stage == "synthesis"
-    sources = training_sources(root, budget.phantoms, budget.animated, SEED, size + 24)
+    sources = training_sources(root, budget.phantoms, budget.animated, SEED, size + 24, pictures=not velocities)
     held_out = [s for s in load_cines(root) + load_pairs(root) if s.patient in HELD_OUT]
     tests = {"phantoms": phantom_sources(40, SEED + 100, size + 24)}
     tests["patients"] = real_sources([s for s in held_out if s.cyclic])

@@ -65,7 +65,7 @@ def acquire(scanner: Scanner, picture: Tensor, pixel_mm: float) -> Tensor:
     return blurred * torch.exp(torch.einsum("bk,kxy->bxy", scanner.shading, terms))[:, None]
 
 
-def add_noise(picture: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
+def add_noise(picture: Tensor, noise: Tensor | float, generator: torch.Generator) -> Tensor:
     """Makes a magnitude image noisy as a scanner does (Rician).
 
     Source: Gudbjartsson and Patz, Magn Reson Med 1995, doi 10.1002/mrm.1910340618.
@@ -73,13 +73,13 @@ def add_noise(picture: Tensor, noise: Tensor, generator: torch.Generator) -> Ten
     Args:
         picture: [..., X, Y] float, noise-free magnitude.
         noise: float, broadcastable to ``picture``: standard deviation of each of the two channels.
-        generator: the source of randomness.
+        generator: the source of randomness, where ``picture`` is.
 
     Returns:
         Like ``picture``, non-negative.
     """
-    real = picture + noise * torch.randn(picture.shape, generator=generator)
-    return torch.sqrt(real**2 + (noise * torch.randn(picture.shape, generator=generator)) ** 2)
+    first, second = (torch.randn(picture.shape, generator=generator, device=picture.device) for _ in range(2))
+    return torch.sqrt((picture + noise * first) ** 2 + (noise * second) ** 2)
 
 
 def encode_phase(

@@ -1,5 +1,6 @@
 """What MONAI's engines lack: schedule, gradient clipping and averaging, fresh samples, the figures to watch."""
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
-from .sources import HEARTS, phantom_sources, segmented
+from .sources import HEARTS, phantom_slices, segmented
 from .windows import Windows
 
 
@@ -147,7 +148,8 @@ class AverageGradients:
 class FreshSlices:
     """Replaces some phantom slices before every epoch but the first and draws anew, so that no epoch repeats another.
 
-    A run that is resumed sees the samples that it would have seen.
+    Several processes simulate them while the epoch before goes on. A run that is resumed sees the samples that it would
+    have seen.
 
     Args:
         windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
@@ -167,8 +169,11 @@ class FreshSlices:
         network: HDLNet | None = None,
         workers: int = 0,
     ) -> None:
-        self.windows, self.phantoms, self.count, self.seed, self.network = windows, phantoms, count, seed, network
-        self.workers, self.done = workers, 0
+        self.windows, self.phantoms, self.count, self.network = windows, phantoms, count, network
+        self.done, self.slot = 0, 0
+        size = windows.sources[0].magnitude.shape[-1]
+        endless = phantom_slices(10**6, seed + 1000, size, HEARTS)
+        self.fresh = endless.each(workers if count else 0, ahead=count // max(workers, 1) + 1)
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer."""
@@ -179,15 +184,12 @@ class FreshSlices:
         self.windows.epoch = engine.state.epoch - 1
         while self.done < self.windows.epoch:
             self.done += 1
-            self._replace(self.done)
-
-    def _replace(self, epoch: int) -> None:
-        size = self.windows.sources[0].magnitude.shape[-1]
-        fresh = phantom_sources(self.count, self.seed + 1000 + epoch, size, HEARTS, self.workers)
-        if self.network is not None:
-            segmented(fresh, self.network)
-        for k, source in enumerate(fresh):
-            self.windows.sources[((epoch - 1) * self.count + k) % self.phantoms] = source
+            fresh = list(itertools.islice(self.fresh, self.count))
+            if self.network is not None:
+                segmented(fresh, self.network)
+            for source in fresh:
+                self.windows.sources[self.slot % self.phantoms] = source.to(self.windows.device)
+                self.slot += 1
 
 
 def interpolation_gain(output: list[dict] | dict) -> Tensor:

@@ -120,9 +120,13 @@ def motion_consistency(velocity: Tensor, target: dict[str, Tensor], weight: Tens
     return (error * weight).sum() / weight.sum().clamp_min(1)
 
 
+ROUND = 0.15
+"""Square of the size, cm/s, up to which an error of a velocity counts squared: a root mean square is judged."""
+
+
 def charbonnier(error: Tensor) -> Tensor:
     """Absolute value with a round bottom, for velocities in cm/s."""
-    return torch.sqrt(error.square() + 0.05) - 0.05**0.5
+    return torch.sqrt(error.square() + ROUND) - ROUND**0.5
 
 
 class SynthesisLoss(nn.Module):
@@ -168,7 +172,7 @@ class SynthesisLoss(nn.Module):
 
         mask = wall.float()
         swapped = [self.assessment(mask, v.unsqueeze(2)) for v in (velocity, truth)]
-        loss = loss + self.curves * 3 * (swapped[0] - swapped[1]).abs().mean()
+        loss = loss + self.curves * 3 * charbonnier(swapped[0] - swapped[1]).mean()
 
         signal = (target["magnitude"] > 3 * target["noise"][:, None, None, None]).flatten(0, 1)[:, None].float()
         sure = (target["noise"] > 0).float().repeat_interleave(shape[1])[:, None, None, None]

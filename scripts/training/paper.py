@@ -3,6 +3,8 @@
 Source: Xing et al., IEEE JBHI 2022, doi 10.1109/JBHI.2022.3158897.
 """
 
+from random import Random
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from scripts.networks.blocks import repeat
 from scripts.networks.cycle import SLOPE_REACH
 from scripts.networks.r2unet import R2UHDL, VENC
 
+from .cut import Draw
 from .losses import region, segmentation_loss
 from .sources import Source
 from .stages import in_bfloat16
@@ -114,13 +117,13 @@ class NeighbourWindows(Windows):
     ``gap`` the time from before to after as a share of the cycle.
     """
 
-    def _draw(self, source: Source) -> dict[str, Tensor]:
-        frames = source.magnitude.shape[0]
-        step = self._integer(1, max(2, frames // 16 + 1))  # from neighbours of about 54 a cycle to those of 18
-        now = source.labelled[self._integer(0, len(source.labelled))]
+    def _draw(self, source: Source, random: Random) -> Draw:
+        frames = len(source.magnitude)
+        step = random.randint(1, max(1, frames // 16))  # from neighbours of about 54 a cycle to those of 18
+        now = random.choice(source.labelled)
         keys = [now, now - step, now + step, now]
         index = {"keys": keys, "targets": [now], "cycle": [now] * 8, "row": [now] * (2 * SLOPE_REACH + 2), "around": []}
-        return self._cut(source, index, [0.5], 2 * step / max(frames, 16))
+        return Draw(source, index, [0.5], 2 * step / max(frames, 16), random)
 
 
 class PaperSynthesisStage(nn.Module):

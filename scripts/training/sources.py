@@ -1,9 +1,10 @@
 """Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +64,18 @@ class Source:
         """Every how many-th frame ``segmented`` measures."""
         return 1 if self.velocity is None else 6
 
+    @cached_property
+    def centres(self) -> list[tuple[float, float] | None]:
+        """Where the pool's middle is in each frame of ``labels``, pixels; None where there is no pool."""
+        pools = [torch.nonzero(label == 2).float() for label in self.labels.cpu()]
+        return [(float(p[:, 0].mean()), float(p[:, 1].mean())) if len(p) else None for p in pools]
+
+    def to(self, device: torch.device | str) -> "Source":
+        """Brings what is as large as pictures to a device; the same source if it is there."""
+        names = ("magnitude", "labels", "velocity", "wall")
+        moved: dict[str, Any] = {n: t.to(device) for n in names if isinstance(t := getattr(self, n), Tensor)}
+        return self if moved["magnitude"] is self.magnitude else replace(self, **moved)
+
 
 class Simulated(Dataset):
     """Simulated slices by number, each from a seed of its own: the same one, whichever process makes it.
@@ -83,40 +96,50 @@ class Simulated(Dataset):
         """Makes one slice."""
         return self.make(index, torch.Generator().manual_seed(self.seed * 1_000_003 + index))
 
-    def all(self, workers: int, what: str) -> list[Source]:
-        """Makes all slices.
+    def each(self, workers: int, ahead: int = 2) -> Iterator[Source]:
+        """Makes one slice after the other; other processes begin at once.
 
         Args:
-            workers: how many processes share them; 0 or 1 makes them here.
-            what: the progress bar's name.
+            workers: how many processes share them; 0 or 1 makes them here, when they are asked for.
+            ahead: how many each process makes before they are asked for.
 
         Returns:
-            ``count`` sources.
+            ``count`` sources, in the order of their numbers.
         """
         # One process of one thread would be slower than this one with all of its threads.
-        loader = DataLoader(self, batch_size=None, num_workers=workers if workers > 1 else 0)
-        made = []
-        for source in tqdm(loader, desc=what, mininterval=5):
-            # What a worker sends lies in shared memory, of which there may be little.
-            sent = {k: v.clone() for k, v in vars(source).items() if isinstance(v, Tensor) and v.is_shared()}
-            made.append(replace(source, **sent))
-        return made
+        workers = workers if workers > 1 else 0
+        loader = DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=ahead if workers else None)
+        return map(_own, loader)
+
+    def all(self, workers: int, what: str) -> list[Source]:
+        """Makes all slices; ``what`` names the progress bar."""
+        return list(tqdm(self.each(workers), desc=what, total=self.count, mininterval=5))
 
 
-def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
-    """Images phantom slices of 48, 54 or 60 frames.
+def _own(source: Source) -> Source:
+    """Takes out of shared memory, of which there may be little, what a worker sent."""
+    sent: dict[str, Any] = {k: v.clone() for k, v in vars(source).items() if isinstance(v, Tensor) and v.is_shared()}
+    return replace(source, **sent)
+
+
+def phantom_slices(count: int, seed: int, size: int, ranges: Ranges | None = None) -> Simulated:
+    """Phantom slices of 48, 54 or 60 frames, to be made.
 
     Args:
         count: how many.
         seed: seed of the phantom.
         size: pixels along each side.
         ranges: what the hearts are drawn from; None is what a clinic sees.
-        workers: processes that share the slices, as in ``Simulated.all``.
 
     Returns:
-        ``count`` sources.
+        ``count`` slices.
     """
-    return Simulated(partial(_phantom, size=size, ranges=ranges), count, seed).all(workers, "phantom")
+    return Simulated(partial(_phantom, size=size, ranges=ranges), count, seed)
+
+
+def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
+    """Images ``phantom_slices``, as many processes as there are ``workers`` together."""
+    return phantom_slices(count, seed, size, ranges).all(workers, "phantom")
 
 
 def _phantom(number: int, generator: torch.Generator, size: int, ranges: Ranges | None) -> Source:
@@ -219,7 +242,7 @@ def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, 
         count: how many to make; each picture serves in turn.
         seed: seed of their motion.
         size: pixels along each side.
-        workers: processes that share them, as in ``Simulated.all``.
+        workers: processes that share them, as in ``Simulated.each``.
 
     Returns:
         ``count`` sources, or none if no slice shows a ventricle.
@@ -278,7 +301,7 @@ def beating_sources(pairs: list[list[Source]], seed: int, workers: int = 0) -> l
     Args:
         pairs: both pictures of a slice, standing still, their labels as they shall be learnt.
         seed: seed of their motion.
-        workers: processes that share them, as in ``Simulated.all``.
+        workers: processes that share them, as in ``Simulated.each``.
 
     Returns:
         As many sources.

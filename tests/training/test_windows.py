@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from scripts.networks.cycle import slope_weight
 from scripts.networks.motion import warp
 from scripts.training.losses import region
 from scripts.training.sources import Source, phantom_sources
-from scripts.training.windows import GAP_SLOPES, Windows, displacements
+from scripts.training.windows import Windows
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +52,9 @@ def test_a_still_picture_is_told_what_two_pictures_tell_of_the_cycle():
 def test_half_of_a_patient_s_samples_keep_the_noise_of_the_scanner():
     noise = torch.rand(20, 240, 240, generator=torch.Generator().manual_seed(0)) + 0.5
     labels, none = torch.zeros(20, 240, 240, dtype=torch.uint8), torch.zeros(20, 2)
-    windows = Windows([Source(noise.half(), 0.0, labels, None, None, [0], none, none)], 32, 40)
+    windows = Windows([Source(noise.half(), 0.0, labels, None, None, [0], none, none)], 32, 120)
     likeness = []
-    for k in range(40):
+    for k in range(len(windows)):
         picture = windows[k]["magnitude"][0]
         steps = picture[:, (picture > 0).all(0)].diff(dim=1)
         if steps.shape[1] > 12:
@@ -86,26 +85,6 @@ def test_true_motion_explains_the_frames_better_than_blending(sources):
             carried += float((((1 - t) * first + t * second - truth)[where] ** 2).sum())
             blended += float(((linear - truth)[where] ** 2).sum())
     assert carried < 0.6 * blended
-
-
-def test_displacement_of_a_constant_velocity():
-    # 1.5 cm/s over a cycle of 10 frames and pixels of 0.15 cm is one pixel a frame.
-    velocity = torch.zeros(4, 2, 8, 8)
-    velocity[:, 0] = 1.5
-    motion = displacements(velocity, [1], 10)[0]
-    assert torch.allclose(motion[0], torch.full((8, 8), -1.0), atol=1e-5)
-    assert torch.allclose(motion[2], torch.full((8, 8), 2.0), atol=1e-5)
-    assert motion[1].abs().max() == motion[3].abs().max() == 0
-
-
-def test_slopes_of_a_row_that_brightens_evenly_are_one_step_a_gap():
-    assert GAP_SLOPES.sum(1).tolist() == pytest.approx([0, 0], abs=1e-6)
-    # An alternating series: what is left out is less than its first term, of frames 7 to both sides.
-    left_out = 14 * abs(slope_weight(7))
-    assert left_out < 5e-3
-    assert (GAP_SLOPES @ torch.arange(14.0)).tolist() == pytest.approx([1, 1], abs=left_out)
-    # One bright frame: the spline rises to it and falls from it.
-    assert GAP_SLOPES[:, 7].tolist() == pytest.approx([0.804, 0], abs=1e-3)
 
 
 def test_a_frame_that_is_shown_twice_has_its_noise_once(sources):
@@ -139,3 +118,28 @@ def test_frames_that_nobody_acquired_are_shown_but_not_to_be_learnt():
         assert bool(sample["magnitude"].isfinite().all()) is acquired
         assert sample["keys"].isfinite().all()
         assert (sample["label"] == 1).all()
+
+
+def test_a_batch_holds_the_samples_of_its_numbers(sources):
+    """Sources of a kind together; in which batch a sample is drawn changes nothing."""
+    label, none = torch.zeros(1, 64, 64, dtype=torch.uint8), torch.zeros(1, 2)
+    still = Source(torch.rand(2, 64, 64).half() + 1, 0.01, label, None, None, [0], none, none)
+    windows = Windows([*sources, still], 48, 12, velocities=True, seed=2)
+    batch, left = windows.__getitems__(list(range(12))), {name: [] for name in windows[0]}
+    for number in range(12):
+        for name, value in windows[number].items():
+            left[name].append(value)
+    assert batch.keys() == left.keys()
+    places = [int(torch.stack([(keys - k).abs().amax() for k in left["keys"]]).argmin()) for keys in batch["keys"]]
+    assert sorted(places) == list(range(12))
+    for name, values in batch.items():
+        drawn = torch.stack([left[name][k] for k in places])
+        assert torch.allclose(values.float(), drawn.float(), atol=1e-4, equal_nan=True), name
+
+
+def test_a_source_that_comes_twice_is_kept_once(sources):
+    windows = Windows([sources[0], sources[1], sources[0]], 48, 1, device="meta")
+    assert windows.sources[0] is windows.sources[2]
+    assert windows.sources[0].magnitude.device.type == windows.sources[1].velocity.device.type == "meta"
+    assert windows.sources[0].areas.device.type == "cpu"
+    assert sources[0].magnitude.device.type == "cpu"
