@@ -111,3 +111,6 @@ def test_the_last_stage_leaves_what_the_synthesis_is_used_to(root, tmp_path):
     changed = {name for name in once if not torch.equal(once[name], twice[name])}
     assert changed
     assert all(".image_" in name for name in changed)
+    # What ``make train`` takes for the bundle.
+    weights = torch.load(tmp_path / "twice" / "model.pt", weights_only=True)
+    assert all(torch.equal(value, twice[f"0.{name}"]) for name, value in weights.items())
