@@ -13,7 +13,7 @@ from scripts.networks.beat import BEAT_NUMBERS, describe_beat
 from scripts.networks.blocks import CYCLE_FRAMES
 from scripts.networks.cycle import SLOPE_REACH, slopes
 from scripts.networks.motion import PIXEL_CM, warp
-from scripts.networks.turns import turn
+from scripts.networks.turns import turn, turn_vectors
 from scripts.phantom.scanner import add_noise
 
 from .beats import three_cycles
@@ -24,6 +24,7 @@ GAP_SLOPES = slopes(torch.eye(2 * SLOPE_REACH + 2)[None, :, None], torch.zeros(1
 """What each frame of a row gives to the slopes at both ends of the gap in its middle, [2, frames of the row]."""
 
 KINDS = (0, 1, 2, NOT_POOL, UNKNOWN)
+"""What a label may be."""
 
 
 @dataclass
@@ -172,18 +173,19 @@ def _square(draws: list[Draw], frames: Tensor, size: int) -> tuple[Tensor, Tenso
     windows = [(..., slice(x, x + size), slice(y, y + size)) for x, y in corners]
     turns = [d.random.randrange(4) for d in draws]
 
+    def parts(name: str, rows: Tensor) -> list[Tensor]:
+        return [getattr(d.source, name)[w].index_select(-3, r) for d, w, r in zip(draws, windows, rows, strict=True)]
+
     def cut_out(name: str, rows: Tensor) -> Tensor:
-        parts = [getattr(d.source, name)[w].index_select(-3, r) for d, w, r in zip(draws, windows, rows, strict=True)]
-        return torch.stack([turn(part, k) for part, k in zip(parts, turns, strict=True)])
+        return torch.stack([turn(part, k) for part, k in zip(parts(name, rows), turns, strict=True)])
 
     targets = _targets(draws)
     first, last = ([d.index["keys"][k] for d in draws] for k in (1, 2))
     gaps = [b - a for a, b in zip(first, last, strict=True)]
     counts = [len(d.source.magnitude) for d in draws]
     steps = [[t % n for t in range(a, b + 1)] for n, a, b in zip(counts, first, last, strict=True)]
-    x, y, z = cut_out("velocity", _table(steps, frames.device)).float().unbind(1)
-    cos, sin = (_numbers([(1.0, 0.0, -1.0, 0.0)[(k - q) % 4] for k in turns], frames.device) for q in (0, 1))
-    field = torch.stack((cos * x - sin * y, sin * x + cos * y, z), dim=2)
+    moving = zip(parts("velocity", _table(steps, frames.device)), turns, strict=True)
+    field = torch.stack([turn_vectors(part.float().movedim(0, 1), k) for part, k in moving])
     inner = [[t - a for t in d.index["targets"]] for d, a in zip(draws, first, strict=True)]
     every = torch.arange(len(draws), device=frames.device)[:, None]
     count = torch.tensor(counts, dtype=torch.float32, device=frames.device)

@@ -4,7 +4,9 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as distributed
 from ignite.engine import Engine, Events
@@ -44,6 +46,17 @@ def start_from(network: nn.Module, weights: str | Sequence[str]) -> nn.Module:
         total = {k: total[k] + v for k, v in fitting.items() if k in total} if total else fitting
     network.load_state_dict(own | {k: v / len(files) if len(files) > 1 else v for k, v in total.items()})
     return network
+
+
+def save_weights(network: nn.Module, path: str | Path) -> None:
+    """Writes a network's weights as the bundle holds them; of several processes the first one does.
+
+    Args:
+        network: the network, on any device.
+        path: file to write the state dictionary to.
+    """
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    idist.one_rank_only()(torch.save)(weights, path)
 
 
 class CosineSchedule:
@@ -170,7 +183,7 @@ class FreshSlices:
         workers: int = 0,
     ) -> None:
         self.windows, self.phantoms, self.count, self.network = windows, phantoms, count, network
-        self.done, self.slot = 0, 0
+        self.done = 0
         size = windows.sources[0].magnitude.shape[-1]
         endless = phantom_slices(10**6, seed + 1000, size, HEARTS)
         self.fresh = endless.each(workers if count else 0, ahead=count // max(workers, 1) + 1)
@@ -187,9 +200,8 @@ class FreshSlices:
             fresh = list(itertools.islice(self.fresh, self.count))
             if self.network is not None:
                 segmented(fresh, self.network)
-            for source in fresh:
-                self.windows.sources[self.slot % self.phantoms] = source.to(self.windows.device)
-                self.slot += 1
+            for k, source in enumerate(fresh, (self.done - 1) * self.count):
+                self.windows.sources[k % self.phantoms] = source.to(self.windows.device)
 
 
 def interpolation_gain(output: list[dict] | dict) -> Tensor:

@@ -121,7 +121,7 @@ def motion_consistency(velocity: Tensor, target: dict[str, Tensor], weight: Tens
 
 
 ROUND = 0.15
-"""Square of the size, cm/s, up to which an error of a velocity counts squared: a root mean square is judged."""
+"""Up to its root, cm/s, an error of a velocity counts squared, (cm/s)^2: it is judged by its root mean square."""
 
 
 def charbonnier(error: Tensor) -> Tensor:

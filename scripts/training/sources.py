@@ -112,7 +112,15 @@ class Simulated(Dataset):
         return map(_own, loader)
 
     def all(self, workers: int, what: str) -> list[Source]:
-        """Makes all slices; ``what`` names the progress bar."""
+        """Makes all slices.
+
+        Args:
+            workers: how many processes share them, as in ``each``.
+            what: the progress bar's name.
+
+        Returns:
+            ``count`` sources.
+        """
         return list(tqdm(self.each(workers), desc=what, total=self.count, mininterval=5))
 
 
@@ -138,7 +146,18 @@ def phantom_slices(count: int, seed: int, size: int, ranges: Ranges | None = Non
 
 
 def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
-    """Images ``phantom_slices``, as many processes as there are ``workers`` together."""
+    """Images ``phantom_slices``.
+
+    Args:
+        count: how many.
+        seed: seed of the phantom.
+        size: pixels along each side.
+        ranges: as in ``phantom_slices``.
+        workers: processes that share them, as in ``Simulated.each``.
+
+    Returns:
+        ``count`` sources.
+    """
     return phantom_slices(count, seed, size, ranges).all(workers, "phantom")
 
 
