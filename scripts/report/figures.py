@@ -209,9 +209,10 @@ def ventricle_figure(assessment: Assessment) -> Figure:
     grid[0, 0].set(title="strain", ylabel="%")
     grid[0, 0].legend()
     ends, others = (*stack.basal_slices[:1], *stack.apical_slices[-1:]), iter(("other slices",))
+    few = len(assessment.slices) <= 3
     for one in assessment.slices:
         share = one.index / max(1, len(assessment.slices) - 1)
-        words = f"slice {one.index + 1}" if one.index in ends else next(others, None)
+        words = f"slice {one.index + 1}" if few or one.index in ends else next(others, None)
         grid[0, 1].plot(
             one.times_ms, one.rotation_deg, color=matplotlib.colormaps["cividis"](share), linewidth=1, label=words
         )
