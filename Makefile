@@ -74,8 +74,8 @@ lint: env
 	$(VENV)/bin/pre-commit run --all-files
 
 # Trains the weights from nothing on phantoms and, where it lies beside the repository, real cine; then exports. The interpolation
-# learns twice: the second time from labels that the first one added where nobody drew any. Then all learns together, and
-# at last the layers that draw frames and labels, most of all from patients.
+# learns twice: the second time from labels that the first one added where nobody drew any. Then all learns together, then
+# the layers that draw frames and labels, most of all from patients, and at last the one that says how high curves peak.
 train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_beat.json
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_interpolation.json
@@ -86,7 +86,8 @@ train: env
 		"['bundle/configs/train_synthesis.json','bundle/configs/train_together.json']"
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file \
 		"['bundle/configs/train_interpolation.json','bundle/configs/train_student.json','bundle/configs/train_labels.json']"
-	cp runs/labels/model.pt bundle/models/model.pt
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file "['bundle/configs/train_beat.json','bundle/configs/train_peaks.json']"
+	cp runs/peaks/model.pt bundle/models/model.pt
 	$(MAKE) export
 
 # The published network, for the benchmark: the same data and engines, other networks and losses. SECONDS_A_STAGE limits each of its two stages.

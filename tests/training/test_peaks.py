@@ -1,0 +1,102 @@
+"""The very last stage: peaks as high as the true ones, by one layer, through the whole network."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scripts.networks import HDLNet, VelocityAssessment
+from scripts.training.peaks import USUAL, PeakStage, WholeBeats, peak_bias, peak_loss, whole_beat
+from scripts.training.sources import HEARTS, phantom_sources, real_sources
+from scripts.training.sunnybrook import RealSlice
+
+LAYER = {"synthesis.beat.curves.weight", "synthesis.beat.curves.bias"}
+
+
+@pytest.fixture(scope="module")
+def slices():
+    torch.manual_seed(0)
+    return phantom_sources(6, 11, 48, HEARTS)
+
+
+def test_slices_that_the_ventricle_leaves_take_no_part(slices):
+    left = slices[0].areas.clone()
+    left[5] = 0
+    stays = [source for source in slices if (source.areas[:, 1] > 0).all()]
+    assert len(WholeBeats(iter([*stays, replace(slices[0], areas=left)]), 0)) == len(stays) > 0
+
+
+def test_a_beat_shows_every_sixth_frame_with_noise_and_knows_all_curves(slices):
+    source = slices[0]
+    beat = whole_beat(source, torch.Generator().manual_seed(0))
+    assert beat["image"].shape[0] * 6 == beat["wall"].shape[0] == beat["curves"].shape[0]
+    apart = (beat["image"] - source.magnitude[::6].float()).std()
+    assert 0.4 * source.noise < apart < 1.2 * source.noise
+    frame = 7
+    wall, velocity = source.wall[frame].float(), source.velocity[:, frame].float()
+    mean = (velocity[2] * wall).sum() / wall.sum()
+    assert torch.allclose(beat["curves"][frame, 2], mean, atol=1e-4)
+
+
+def test_of_a_patient_nobody_knows_the_curves():
+    frames = torch.rand(3, 32, 32)
+    patient = RealSlice("P", 0, frames, cyclic=True, labels={0: torch.zeros(32, 32, dtype=torch.uint8)})
+    (source,) = real_sources([patient])
+    with pytest.raises(ValueError, match="expected a simulated slice"):
+        whole_beat(source, torch.Generator())
+
+
+def test_the_loss_by_hand():
+    truth = torch.zeros(1, 4, 3)
+    truth[0, 1, 2] = 2 * USUAL[2]
+    assert peak_loss(truth, {"curves": truth}) == 0
+    # Half as high a peak: one of twelve errors is 1, one of three components peaks 1 too low.
+    assert peak_loss(truth / 2, {"curves": truth}, peaks=0.2) == pytest.approx(1 / 12 + 0.2 / 3)
+    # As high, but at another time: the curve alone is wrong.
+    assert peak_loss(truth.roll(1, 1), {"curves": truth}, peaks=0.2) == pytest.approx(8 / 12)
+    assert peak_bias({"pred": truth / 2, "label": {"curves": truth}}, 2, True) == pytest.approx(-USUAL[2])
+    assert peak_bias({"pred": truth / 2, "label": {"curves": truth}}, 2, False) == 0
+
+
+def test_one_layer_learns_from_what_the_whole_network_makes(slices):
+    torch.manual_seed(0)
+    network = HDLNet()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    stage = PeakStage(network).train()
+    beat = {k: v[None] for k, v in WholeBeats(slices, 0)[0].items()}
+    made = stage(beat)
+    with torch.no_grad():
+        network.upsampling_factor = 6
+        velocity = network(beat["image"]).unflatten(1, (8, -1))[:, 4:7]
+    wanted = VelocityAssessment()(beat["wall"].float(), velocity).movedim(1, 2)
+    assert torch.allclose(made, wanted, atol=1e-5)
+    optimizer = torch.optim.AdamW(stage.parameters(), 0.01, weight_decay=0.0)
+    loss = peak_loss(made, beat)
+    loss.backward()
+    optimizer.step()
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == LAYER
+    for name in LAYER:
+        same = [torch.equal(*rows) for rows in zip(network.state_dict()[name], before[name], strict=True)]
+        assert same == [False, True, False]
+    assert peak_loss(stage(beat), beat) < loss
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_config_writes_weights_of_which_one_layer_is_new(root, tmp_path):
+    files = "['bundle/configs/train_beat.json','bundle/configs/train_peaks.json']"
+    start = root / "bundle/models/model.pt"
+    small = {
+        "start": start, "output_dir": tmp_path, "phantoms": 10, "size": 48, "max_epochs": 1, "epoch_length": 2,
+        "workers": 0,
+    }  # fmt: skip
+    options = [part for key, value in small.items() for part in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", files, *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-9000:]
+    old, new = (torch.load(p, weights_only=True) for p in (start, tmp_path / "model.pt"))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed == LAYER
