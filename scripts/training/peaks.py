@@ -1,4 +1,4 @@
-"""The very last stage: whole beats through the whole network, whose mean curves learn to peak as high as the true ones.
+"""The very last stage: whole beats through the whole network, whose longitudinal curves learn to peak as they should.
 
 What is likely at every single time is not likely as a whole: where nobody can tell when a wave comes, the mean of all
 possible ones is lower than any of them. Its peak is what a reader takes from a curve.
@@ -61,9 +61,9 @@ def whole_beat(source: Source, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 class PeakStage(nn.Module):
-    """The last stage: the layer of the beat that says the mean velocities, judged by what the whole network makes.
+    """The last stage: what the beat says of the mean longitudinal velocity, judged by what the whole network makes.
 
-    What it says of the circumferential one stays: that has no peaks of systole and diastole.
+    What it says of both others stays: motion in the plane is seen, and peaks about as high as it should.
 
     Args:
         network: a network that has been through all other stages.
@@ -73,7 +73,7 @@ class PeakStage(nn.Module):
         super().__init__()
         self.network, self.assessment = network, VelocityAssessment()
         network.requires_grad_(False)
-        learning = torch.tensor([1.0, 0.0, 1.0])
+        learning = torch.tensor([0.0, 0.0, 1.0])
         for parameter in network.synthesis.beat.curves.requires_grad_(True).parameters():
             parameter.register_hook(lambda slope: (slope.movedim(0, -1) * learning.to(slope.device)).movedim(-1, 0))
 

@@ -1,4 +1,4 @@
-"""The very last stage: peaks as high as the true ones, by one layer, through the whole network."""
+"""The very last stage: longitudinal peaks as high as they are, by one row of one layer, through the whole network."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_the_loss_by_hand():
     assert peak_bias({"pred": truth / 2, "label": {"curves": truth}}, 2, False) == 0
 
 
-def test_one_layer_learns_from_what_the_whole_network_makes(slices):
+def test_the_longitudinal_velocity_learns_from_what_the_whole_network_makes(slices):
     torch.manual_seed(0)
     network = HDLNet()
     before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -80,7 +80,7 @@ def test_one_layer_learns_from_what_the_whole_network_makes(slices):
     assert changed == LAYER
     for name in LAYER:
         same = [torch.equal(*rows) for rows in zip(network.state_dict()[name], before[name], strict=True)]
-        assert same == [False, True, False]
+        assert same == [True, True, False]
     assert peak_loss(stage(beat), beat) < loss
 
 
