@@ -1,5 +1,7 @@
 """The ablation: what is hidden stays hidden, and every variant is trained and judged."""
 
+from unittest import mock
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from scripts.benchmark import ablation
 from scripts.cine.study import CineError
 from scripts.networks.beat import describe_beat
 from scripts.networks.motion import gap_view
+from scripts.training.sources import phantom_sources
+from scripts.training.windows import Windows
 
 
 def keys():
@@ -42,6 +46,30 @@ def test_without_the_wall_s_motion_sizes_are_left():
     cyclic = torch.ones(1, dtype=torch.int64)
     told = describe_beat(areas, areas / 400, cyclic)[0]
     assert torch.equal(ablation.no_moves({"beat": told})["beat"], describe_beat(areas, 0 * areas, cyclic)[0])
+
+
+def test_at_half_of_the_resolution_single_pixels_are_gone_and_means_stay():
+    pixel = torch.zeros(1, 4, 8, 8)
+    pixel[..., 3, 3] = 4.0
+    batch = {"keys": pixel, "slopes": pixel[:, :2], "tau": torch.rand(1, 3), "magnitude": pixel[:, :3]}
+    seen = ablation.coarse(batch)
+    assert seen["keys"].max() < 1
+    assert torch.allclose(seen["keys"].sum((-2, -1)), pixel.sum((-2, -1)))
+    assert torch.equal(seen["slopes"], seen["keys"][:, :2])
+    # What is to be learnt stays as it is.
+    assert seen["magnitude"] is batch["magnitude"]
+    assert set(seen) == set(batch)
+
+
+def test_other_looks_are_not_drawn_but_frames_are():
+    (source,) = phantom_sources(1, 11, 64)
+    plain, other = (Windows([source], 48, 8, seed=2) for _ in range(2))
+    with mock.patch("scripts.training.windows.Random", ablation.Plain):
+        drawn = [plain[k] for k in range(8)]
+    # The scale is one of a picture's looks: as it is, keys have a mean square of 1.
+    assert all(s["keys"].square().mean() == pytest.approx(1, rel=1e-3) for s in drawn)
+    assert any(abs(float(other[k]["keys"].square().mean()) - 1) > 0.1 for k in range(8))
+    assert len({float(s["gap"]) for s in drawn}) > 1
 
 
 def test_a_file_without_weights_is_refused_before_any_work(root, tmp_path):
