@@ -16,6 +16,8 @@ from scripts.phantom.draw import Dice, Ranges, draw_heart
 FRAMES = 60
 PIXEL_MM = 3.0
 BATCH = 8
+USUAL = (1.2, 0.8, 2.4)
+"""Usual size of radial, circumferential and longitudinal velocity, cm/s at RR = 1000 ms."""
 
 
 def simulate_beats(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -198,7 +200,7 @@ class BeatStage(nn.Module):
 
 def curve_loss(prediction: Tensor, target: dict[str, Tensor]) -> Tensor:
     """Mean absolute error of the curves, each component by its usual size."""
-    return ((prediction - target["curves"]).abs() / prediction.new_tensor([1.2, 0.8, 2.4])).mean()
+    return ((prediction - target["curves"]).abs() / prediction.new_tensor(USUAL)).mean()
 
 
 def curve_error(output: list[dict] | dict, component: int) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
-from .sources import HEARTS, phantom_slices, segmented
+from .sizes import segmented
+from .sources import HEARTS, phantom_slices
 from .windows import Windows
 
 

@@ -4,33 +4,30 @@ What is likely at every single time is not likely as a whole: where nobody can t
 possible ones is lower than any of them. Its peak is what a reader takes from a curve.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from scripts.networks import BLOCKS, HDLNet, VelocityAssessment
-from scripts.phantom.scanner import add_noise
 
-from .sources import Source
-
-USUAL = (1.2, 0.8, 2.4)
-"""Usual size of radial, circumferential and longitudinal velocity, cm/s at RR = 1000 ms."""
+from .beats import USUAL
+from .sources import Simulated, Source, wall_curves
 
 
 class WholeBeats(Dataset):
     """Simulated slices with a ventricle, six times too few frames of each as a scanner shows them, and their curves.
 
     Args:
-        slices: simulated slices with 6 F frames each; they are not kept.
+        slices: simulated slices with 6 F frames each, such as ``phantom_slices``.
         seed: seed of the noise.
+        workers: processes that simulate, as in ``Simulated.each``.
     """
 
-    def __init__(self, slices: Iterable[Source], seed: int) -> None:
+    def __init__(self, slices: Simulated, seed: int, workers: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
-        found = [source for source in slices if bool((source.areas[:, 1] > 0).all())]
-        self.beats = [whole_beat(source, generator) for source in found]
+        made = tqdm(slices.each(workers), desc="whole beats", total=len(slices), mininterval=5)
+        self.beats = [whole_beat(source, generator) for source in made if source.throughout]
 
     def __len__(self) -> int:
         return len(self.beats)
@@ -55,9 +52,15 @@ def whole_beat(source: Source, generator: torch.Generator) -> dict[str, Tensor]:
     """
     if source.velocity is None or source.wall is None:
         raise ValueError("source: found a patient's cine, expected a simulated slice")
-    image = add_noise(source.magnitude[:: source.step].float(), torch.tensor(source.noise), generator)
-    curves = VelocityAssessment()(source.wall[None].float(), source.velocity[None].float())[0].T
-    return {"image": image, "wall": source.wall, "curves": curves}
+    curves = wall_curves(source.wall, source.velocity)
+    return {"image": source.scanned(generator), "wall": source.wall, "curves": curves}
+
+
+def longitudinal(slope: Tensor) -> Tensor:
+    """Leaves of a gradient [3, ...] that of the longitudinal component alone."""
+    kept = torch.zeros_like(slope)
+    kept[2] = slope[2]
+    return kept
 
 
 class PeakStage(nn.Module):
@@ -73,12 +76,11 @@ class PeakStage(nn.Module):
         super().__init__()
         self.network, self.assessment = network, VelocityAssessment()
         network.requires_grad_(False)
-        learning = torch.tensor([0.0, 0.0, 1.0])
         for parameter in network.synthesis.beat.curves.requires_grad_(True).parameters():
-            parameter.register_hook(lambda slope: (slope.movedim(0, -1) * learning.to(slope.device)).movedim(-1, 0))
+            parameter.register_hook(longitudinal)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Runs the network as a user does, and averages over the true wall.
+        """Runs the whole network, and averages over the true wall.
 
         Args:
             batch: image [B, T, X, Y] and wall [B, T F, X, Y], as ``WholeBeats`` gives them.
@@ -104,14 +106,21 @@ def peak_loss(prediction: Tensor, target: dict[str, Tensor], peaks: float = 0.2)
     """
     usual = prediction.new_tensor(USUAL)
     found, wanted = prediction / usual, target["curves"] / usual
-    extremes = ((c.amax(1), c.amin(1)) for c in (found, wanted))
-    high, low = zip(*extremes, strict=True)
-    error = (high[0] - high[1]).square() + (low[0] - low[1]).square()
-    return (found - wanted).square().mean() + peaks * error.mean()
+    highest, lowest = found.amax(1) - wanted.amax(1), found.amin(1) - wanted.amin(1)
+    return (found - wanted).square().mean() + peaks * (highest.square() + lowest.square()).mean()
 
 
 def peak_bias(output: list[dict] | dict, component: int, highest: bool) -> Tensor:
-    """How much higher than the true peak a curve's is on average, cm/s, from engine output; scalar."""
+    """How much higher than the true peak a curve's is on average, cm/s at RR = 1000 ms.
+
+    Args:
+        output: engine output with ``pred`` and ``label`` of ``PeakStage``.
+        component: 0 radial, 1 circumferential, 2 longitudinal.
+        highest: the highest value, else the lowest one.
+
+    Returns:
+        Scalar.
+    """
     curves = [output["pred"][..., component], output["label"]["curves"][..., component]]  # type: ignore[call-overload]
     found, wanted = (c.amax(1) if highest else c.amin(1) for c in curves)
     return (found - wanted).mean()

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from scripts.networks import HDLNet, VelocityAssessment
+from scripts.networks import VelocityAssessment
 from scripts.phantom.animate import animate
 from scripts.phantom.cine import PhantomCine, image_cines
 from scripts.phantom.draw import Ranges
 from scripts.phantom.scanner import add_noise
 
-from .beats import at, ways
+from .beats import ways
 from .paired import between
 from .sunnybrook import CINES, HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cines, load_pairs
 
@@ -61,8 +61,18 @@ class Source:
 
     @property
     def step(self) -> int:
-        """Every how many-th frame ``segmented`` measures."""
+        """Every how many-th frame ``sizes.segmented`` measures."""
         return 1 if self.velocity is None else 6
+
+    @property
+    def throughout(self) -> bool:
+        """Whether the ventricle is there all cycle long."""
+        return bool((self.areas[:, 1] > 0).all())
+
+    def scanned(self, generator: torch.Generator) -> Tensor:
+        """Every ``step``-th frame as a scanner shows it: [T / step, X, Y] float, noise drawn from the generator."""
+        frames = self.magnitude[:: self.step].float()
+        return add_noise(frames, torch.tensor(self.noise), generator) if self.noise > 0 else frames
 
     @cached_property
     def centres(self) -> list[tuple[float, float] | None]:
@@ -186,6 +196,19 @@ def areas(labels: Tensor) -> Tensor:
     return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
 
 
+def wall_curves(wall: Tensor, velocity: Tensor) -> Tensor:
+    """Averages velocities over a wall.
+
+    Args:
+        wall: [T, X, Y] bool.
+        velocity: [3, T, X, Y] float, cm/s at RR = 1000 ms.
+
+    Returns:
+        [T, 3] float, cm/s at RR = 1000 ms: radial, circumferential, longitudinal.
+    """
+    return VelocityAssessment()(wall[None].float(), velocity[None].float())[0].T
+
+
 def wall_moves(wall: Tensor, velocity: Tensor) -> Tensor:
     """Measures how far a wall moves on average from each frame to the next.
 
@@ -196,61 +219,8 @@ def wall_moves(wall: Tensor, velocity: Tensor) -> Tensor:
     Returns:
         [T, 2] float, pixels: inward and around.
     """
-    curves = VelocityAssessment()(wall[None].float(), velocity[None])[0, :2].T
+    curves = wall_curves(wall, velocity)[:, :2]
     return ways(curves, torch.arange(len(curves)) / len(curves), len(curves))
-
-
-@torch.no_grad()
-def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
-    """Measures each ventricle as the network segments it and sees it move, since that is what the synthesis is told.
-
-    Real frames are measured all; of other cines every sixth, and the error is carried to the frames between.
-
-    Args:
-        sources: slice cines, changed in place.
-        network: a network that has learnt to segment.
-
-    Returns:
-        The same sources.
-    """
-    device = next(network.parameters()).device
-    cyclic = torch.ones(1, dtype=torch.int64, device=device)
-    generator = torch.Generator().manual_seed(0)
-    moving = list({id(s): s for s in sources if not s.still}.values())
-    with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
-        for alike in batches(moving):
-            step = alike[0].step
-            cines = [s.magnitude[::step].float() for s in alike]
-            noise = [torch.tensor(s.noise) for s in alike]
-            noisy = [add_noise(c, n, generator) if n > 0 else c for c, n in zip(cines, noise, strict=True)]
-            look = network.look(torch.stack(noisy).to(device), cyclic)
-            for source, found, moves in zip(alike, look.areas.cpu(), look.moves.cpu(), strict=True):
-                _tell(source, found, moves)
-            progress.update(len(alike))
-    return sources
-
-
-def batches(sources: list[Source], frames: int = 80) -> list[list[Source]]:
-    """Puts together cines of one kind and shape, with at most about ``frames`` frames to measure in all."""
-    alike: dict[tuple, list[Source]] = {}
-    for source in sources:
-        alike.setdefault((source.velocity is None, *source.magnitude.shape), []).append(source)
-    made = []
-    for group in alike.values():
-        size = max(1, frames // len(group[0].magnitude[:: group[0].step]))
-        made += [group[k : k + size] for k in range(0, len(group), size)]
-    return made
-
-
-def _tell(source: Source, found: Tensor, moves: Tensor) -> None:
-    """Replaces true sizes and motions of a source, [T, 2] each, by those found in every ``step``-th frame."""
-    if source.velocity is None:
-        source.areas, source.moves = found, moves
-    elif (source.areas[:, 1] > 0).all():
-        error = (found / source.areas[:: source.step].clamp_min(1)).clamp(0.2, 5)
-        source.areas = source.areas * at(error, torch.arange(len(source.areas)) / len(source.areas))
-        wrong = moves - source.moves.unflatten(0, (-1, source.step)).sum(1)
-        source.moves = source.moves + wrong.repeat_interleave(source.step, 0) / source.step
 
 
 def animated_sources(slices: list[RealSlice], count: int, seed: int, size: int, workers: int = 0) -> list[Source]:

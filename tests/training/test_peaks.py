@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from scripts.networks import HDLNet, VelocityAssessment
-from scripts.training.peaks import USUAL, PeakStage, WholeBeats, peak_bias, peak_loss, whole_beat
-from scripts.training.sources import HEARTS, phantom_sources, real_sources
+from scripts.training.beats import USUAL
+from scripts.training.peaks import PeakStage, WholeBeats, peak_bias, peak_loss, whole_beat
+from scripts.training.sources import HEARTS, Simulated, phantom_sources, real_sources
 from scripts.training.sunnybrook import RealSlice
 
 LAYER = {"synthesis.beat.curves.weight", "synthesis.beat.curves.bias"}
@@ -21,11 +22,15 @@ def slices():
     return phantom_sources(6, 11, 48, HEARTS)
 
 
+def whole_beats(slices):
+    return WholeBeats(Simulated(lambda number, _: slices[number], len(slices), 0), 0)
+
+
 def test_slices_that_the_ventricle_leaves_take_no_part(slices):
     left = slices[0].areas.clone()
     left[5] = 0
     stays = [source for source in slices if (source.areas[:, 1] > 0).all()]
-    assert len(WholeBeats(iter([*stays, replace(slices[0], areas=left)]), 0)) == len(stays) > 0
+    assert len(whole_beats([*stays, replace(slices[0], areas=left)])) == len(stays) > 0
 
 
 def test_a_beat_shows_every_sixth_frame_with_noise_and_knows_all_curves(slices):
@@ -65,7 +70,7 @@ def test_the_longitudinal_velocity_learns_from_what_the_whole_network_makes(slic
     network = HDLNet()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     stage = PeakStage(network).train()
-    beat = {k: v[None] for k, v in WholeBeats(slices, 0)[0].items()}
+    beat = {k: v[None] for k, v in whole_beats(slices)[0].items()}
     made = stage(beat)
     with torch.no_grad():
         network.upsampling_factor = 6
