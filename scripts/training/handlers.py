@@ -19,7 +19,7 @@ from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
 from .sizes import segmented
-from .sources import HEARTS, phantom_slices
+from .sources import HEARTS, phantom_slices, phantoms_at_once
 from .windows import Windows
 
 
@@ -162,8 +162,8 @@ class AverageGradients:
 class FreshSlices:
     """Replaces some phantom slices before every epoch but the first and draws anew, so that no epoch repeats another.
 
-    Several processes simulate them while the epoch before goes on. A run that is resumed sees the samples that it would
-    have seen.
+    Several processes simulate them while the epoch before goes on; or an accelerator does, before the epoch. A run that
+    is resumed sees the samples that it would have seen.
 
     Args:
         windows: the training samples; the first of their sources are phantoms. The loader's workers must not persist.
@@ -186,8 +186,11 @@ class FreshSlices:
         self.windows, self.phantoms, self.count, self.network = windows, phantoms, count, network
         self.done = 0
         size = windows.sources[0].magnitude.shape[-1]
-        endless = phantom_slices(10**6, seed + 1000, size, HEARTS)
-        self.fresh = endless.each(workers if count else 0, ahead=count // max(workers, 1) + 1)
+        if windows.device.type == "cuda":
+            self.fresh = phantoms_at_once(seed + 1000, size, HEARTS, windows.device)
+        else:
+            endless = phantom_slices(10**6, seed + 1000, size, HEARTS)
+            self.fresh = endless.each(workers if count else 0, ahead=count // max(workers, 1) + 1)
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer."""

@@ -187,6 +187,22 @@ class SynthesisLoss(nn.Module):
         return loss + self.smoothness * rough / inside.sum().clamp_min(1)
 
 
+def least_squares(logits: Tensor, real: bool) -> Tensor:
+    """What a discriminator's answer lacks to be 1, or to be 0.
+
+    Source: Mao et al., ICCV 2017, "Least Squares Generative Adversarial Networks". MONAI's ``PatchAdversarialLoss``
+    sends the target from the CPU each time, which no CUDA graph can hold.
+
+    Args:
+        logits: float, any shape: how real the discriminator finds what it saw.
+        real: whether it was, or shall pass for it.
+
+    Returns:
+        Scalar.
+    """
+    return (logits - float(real)).square().mean()
+
+
 class TogetherLoss(nn.Module):
     """What both stages learn from, at once.
 

@@ -28,7 +28,7 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     generator = torch.Generator().manual_seed(0)
     moving = list({id(s): s for s in sources if not s.still}.values())
     with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
-        for alike in batches(moving):
+        for alike in batches(moving, 640 if device.type == "cuda" else 80):
             scanned = torch.stack([s.scanned(generator) for s in alike])
             look = network.look(scanned.to(device), cyclic)
             for source, found, moves in zip(alike, look.areas.cpu(), look.moves.cpu(), strict=True):
@@ -37,7 +37,7 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     return sources
 
 
-def batches(sources: list[Source], frames: int = 80) -> list[list[Source]]:
+def batches(sources: list[Source], frames: int) -> list[list[Source]]:
     """Puts together cines of one kind and shape, with at most about ``frames`` frames to measure in all."""
     alike: dict[tuple, list[Source]] = {}
     for source in sources:

@@ -1,5 +1,6 @@
 """Slice cines that training samples are cut from: phantoms, real pictures set in motion, and patients' own frames."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -24,6 +25,9 @@ from .sunnybrook import CINES, HELD_OUT, NOT_POOL, UNKNOWN, RealSlice, load_cine
 HEARTS = Ranges(kinds=(0.36, 0.2, 0.2, 0.14, 0.1), weak_strain=(-0.03, 0.13), weak_descent=(1.0, 9.0), outside=0.14)
 """More large and thick ventricles, more that hardly move, and more slices without one, than a clinic sees: they are
 what is hard."""
+
+FRAMES = (48, 54, 60)
+"""Frames of phantom slices, in turn."""
 
 
 @dataclass
@@ -71,7 +75,7 @@ class Source:
 
     def scanned(self, generator: torch.Generator) -> Tensor:
         """Every ``step``-th frame as a scanner shows it: [T / step, X, Y] float, noise drawn from the generator."""
-        frames = self.magnitude[:: self.step].float()
+        frames = self.magnitude[:: self.step].float().cpu()
         return add_noise(frames, torch.tensor(self.noise), generator) if self.noise > 0 else frames
 
     @cached_property
@@ -155,33 +159,66 @@ def phantom_slices(count: int, seed: int, size: int, ranges: Ranges | None = Non
     return Simulated(partial(_phantom, size=size, ranges=ranges), count, seed)
 
 
-def phantom_sources(count: int, seed: int, size: int, ranges: Ranges | None = None, workers: int = 0) -> list[Source]:
-    """Images ``phantom_slices``.
+def phantom_sources(
+    count: int,
+    seed: int,
+    size: int,
+    ranges: Ranges | None = None,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> list[Source]:
+    """Images phantom slices of 48, 54 or 60 frames.
 
     Args:
         count: how many.
         seed: seed of the phantom.
         size: pixels along each side.
         ranges: as in ``phantom_slices``.
-        workers: processes that share them, as in ``Simulated.each``.
+        workers: processes that share them, as in ``Simulated.each``; an accelerator makes them alone.
+        device: where they are made and kept.
 
     Returns:
         ``count`` sources.
     """
-    return phantom_slices(count, seed, size, ranges).all(workers, "phantom")
+    if torch.device(device).type == "cpu":
+        return phantom_slices(count, seed, size, ranges).all(workers, "phantom")
+    endless = phantoms_at_once(seed, size, ranges, device)
+    return list(tqdm(itertools.islice(endless, count), desc="phantom", total=count, mininterval=5))
+
+
+def phantoms_at_once(
+    seed: int, size: int, ranges: Ranges | None, device: torch.device | str, batch: int = 16
+) -> Iterator[Source]:
+    """Images phantom slices where they are to be, several at once: an accelerator makes a hundred in a second.
+
+    Args:
+        seed: seed of the phantom; on another kind of device it gives other slices.
+        size: pixels along each side.
+        ranges: as in ``phantom_slices``.
+        device: where.
+        batch: how many at once.
+
+    Returns:
+        Sources without end.
+    """
+    for number in itertools.count():
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + number)
+        with torch.device(device):
+            cine = image_cines(generator, batch, FRAMES[number % len(FRAMES)], size, ranges=ranges)
+        yield from (_source(cine, cine.labels[k], k) for k in range(batch))
 
 
 def _phantom(number: int, generator: torch.Generator, size: int, ranges: Ranges | None) -> Source:
-    cine = image_cines(generator, 1, (48, 54, 60)[number % 3], size, ranges=ranges)
+    cine = image_cines(generator, 1, FRAMES[number % len(FRAMES)], size, ranges=ranges)
     return _source(cine, cine.labels[0])
 
 
-def _source(cine: PhantomCine, labels: Tensor) -> Source:
-    """Keeps a simulated cine of one slice; ``labels`` [T, X, Y] uint8 are what is told of it."""
-    found, velocity = cine.labels[0], cine.velocity[0]
+def _source(cine: PhantomCine, labels: Tensor, number: int = 0) -> Source:
+    """Keeps one slice of simulated cines; ``labels`` [T, X, Y] uint8 are what is told of it."""
+    found, velocity = cine.labels[number], cine.velocity[number]
     return Source(
-        magnitude=cine.magnitude[0].half(),
-        noise=float(cine.scanner.noise),
+        magnitude=cine.magnitude[number].half(),
+        noise=float(cine.scanner.noise[number]),
         labels=labels,
         velocity=velocity.half(),
         wall=found == 1,
@@ -193,7 +230,8 @@ def _source(cine: PhantomCine, labels: Tensor) -> Source:
 
 def areas(labels: Tensor) -> Tensor:
     """Measures the ventricle: [T, X, Y] uint8 labels to [T, 2] float, pixels, of the pool and of pool and wall."""
-    return torch.stack(((labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)), 1).float()
+    pool, both = (labels == 2).flatten(1).sum(1), ((labels == 1) | (labels == 2)).flatten(1).sum(1)
+    return torch.stack((pool, both), 1).float().cpu()
 
 
 def wall_curves(wall: Tensor, velocity: Tensor) -> Tensor:
@@ -219,7 +257,7 @@ def wall_moves(wall: Tensor, velocity: Tensor) -> Tensor:
     Returns:
         [T, 2] float, pixels: inward and around.
     """
-    curves = wall_curves(wall, velocity)[:, :2]
+    curves = wall_curves(wall, velocity)[:, :2].cpu()
     return ways(curves, torch.arange(len(curves)) / len(curves), len(curves))
 
 
@@ -315,6 +353,7 @@ def training_sources(
     complete: Callable[[list[Source]], list[Source]] | None = None,
     workers: int = 0,
     pictures: bool = True,
+    device: torch.device | str = "cpu",
 ) -> list[Source]:
     """Gathers what the shipped weights are trained on.
 
@@ -329,11 +368,12 @@ def training_sources(
         workers: processes that simulate.
         pictures: whether patients' single pictures take part: they show labels, standing still and, two of a slice,
             made to beat, but no true motion.
+        device: where phantoms are made, as in ``phantom_sources``.
 
     Returns:
         Sources; what is real is repeated, so that with single pictures it makes up more than half of the samples.
     """
-    sources = phantom_sources(phantoms, seed, size, HEARTS, workers)
+    sources = phantom_sources(phantoms, seed, size, HEARTS, workers, device)
     if root is None:
         return sources
     cines = load_cines(Path(root), tuple(p for p in CINES.values() if p not in held_out))

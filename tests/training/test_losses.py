@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from scripts.training.losses import InterpolationLoss, motion_consistency, region, segmentation_loss
+from scripts.training.losses import (
+    InterpolationLoss,
+    least_squares,
+    motion_consistency,
+    region,
+    segmentation_loss,
+)
 from scripts.training.sunnybrook import NOT_POOL, UNKNOWN
 
 
@@ -94,3 +100,9 @@ def test_frames_that_nobody_acquired_show_no_motion():
     loss.backward()
     assert loss == 0
     assert velocity.grad.abs().max() == 0
+
+
+def test_least_squares_by_hand():
+    answers = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
+    assert least_squares(answers, True) == (0 + 1 + 4 + 0) / 4
+    assert least_squares(answers, False) == (1 + 0 + 9 + 1) / 4

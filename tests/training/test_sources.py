@@ -1,13 +1,18 @@
 """Slice cines for training: how they are made, and how often each comes."""
 
+import itertools
+
 import torch
 
+from scripts.phantom.cine import image_cines
 from scripts.training import sources
 from scripts.training.sources import (
+    HEARTS,
     areas,
     beating_sources,
     mixed,
     phantom_sources,
+    phantoms_at_once,
     real_sources,
     training_sources,
     wall_moves,
@@ -22,6 +27,20 @@ def test_a_slice_is_the_same_whichever_process_makes_it():
         assert torch.equal(a.magnitude, b.magnitude)
         assert torch.equal(a.moves, b.moves)
         assert not b.magnitude.is_shared()
+
+
+def test_slices_made_at_once_are_each_a_slice_with_its_own_truth():
+    made = list(itertools.islice(phantoms_at_once(5, 48, HEARTS, "cpu", batch=2), 6))
+    assert [len(s.magnitude) for s in made] == [48, 48, 54, 54, 60, 60]
+    cine = image_cines(torch.Generator().manual_seed(5 * 1_000_003 + 1), 2, 54, 48, ranges=HEARTS)
+    for k, source in enumerate(made[2:4]):
+        assert torch.equal(source.magnitude, cine.magnitude[k].half())
+        assert torch.equal(source.velocity, cine.velocity[k].half())
+        assert source.noise == float(cine.scanner.noise[k])
+        assert torch.equal(source.wall, cine.labels[k] == 1)
+        assert torch.equal(source.areas, areas(cine.labels[k]))
+        assert torch.equal(source.moves, wall_moves(cine.labels[k] == 1, cine.velocity[k]))
+    assert made[2].noise != made[3].noise
 
 
 def test_what_is_empty_at_both_ends_of_systole_is_empty_throughout():
