@@ -93,13 +93,28 @@ class PeakStage(nn.Module):
         return self.assessment(batch["wall"].float(), velocity).movedim(1, 2)
 
 
-def peak_loss(prediction: Tensor, target: dict[str, Tensor], peaks: float = 0.2) -> Tensor:
-    """Mean square error of the curves, and of the highest and lowest value of each, by the components' usual size.
+def when_highest(curves: Tensor, sharpness: float = 8.0) -> Tensor:
+    """Tells when curves are highest, softly, so that it can be learnt: the mean time, where they are high.
+
+    Args:
+        curves: [B, T, C] float, about 1 at their peaks, over one cycle.
+        sharpness: how much more a time counts where a curve is higher.
+
+    Returns:
+        [B, C] float, shares of the cycle.
+    """
+    time = torch.arange(curves.shape[1], device=curves.device) / curves.shape[1]
+    return (torch.softmax(sharpness * curves, dim=1) * time[:, None]).sum(1)
+
+
+def peak_loss(prediction: Tensor, target: dict[str, Tensor], peaks: float = 0.2, times: float = 5.0) -> Tensor:
+    """Mean square error of the curves, of their highest and lowest values, and of when they are highest.
 
     Args:
         prediction: [B, T, 3] float, cm/s at RR = 1000 ms.
         target: curves, like ``prediction``.
-        peaks: weight of the peaks.
+        peaks: weight of the values, by the components' usual size.
+        times: weight of the time, shares of the cycle.
 
     Returns:
         Scalar.
@@ -107,7 +122,9 @@ def peak_loss(prediction: Tensor, target: dict[str, Tensor], peaks: float = 0.2)
     usual = prediction.new_tensor(USUAL)
     found, wanted = prediction / usual, target["curves"] / usual
     highest, lowest = found.amax(1) - wanted.amax(1), found.amin(1) - wanted.amin(1)
-    return (found - wanted).square().mean() + peaks * (highest.square() + lowest.square()).mean()
+    late = when_highest(found) - when_highest(wanted)
+    error = (found - wanted).square().mean() + peaks * (highest.square() + lowest.square()).mean()
+    return error + times * late.square().mean()
 
 
 def peak_bias(output: list[dict] | dict, component: int, highest: bool) -> Tensor:

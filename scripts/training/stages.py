@@ -83,6 +83,22 @@ class InterpolationStage(nn.Module):
         return {"magnitude": magnitude.float(), "logits": logits.float(), "motion": motion.float()}
 
 
+@torch.no_grad()
+def favour_wall(module: TemporalInterpolation, log_odds: float) -> None:
+    """Makes the myocardium likelier in what a module segments: what is likeliest is not what makes Dice highest.
+
+    A pixel adds to the Dice of a thin wall from half of that Dice on, which is less than an even chance.
+
+    Source: Lipton et al., ECML PKDD 2014, "Optimal thresholding of classifiers to maximize F1 measure".
+
+    Args:
+        module: changed in place.
+        log_odds: how much likelier.
+    """
+    # Of the six channels that pixel_shuffle makes of these, the fourth; ``decode`` takes four times its value.
+    module.image_out.bias.view(6, 4)[3] += log_odds / 4  # type: ignore[union-attr]
+
+
 class SynthesisStage(nn.Module):
     """Second stage, the generator: phase synthesis over the temporal interpolation.
 

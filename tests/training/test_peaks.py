@@ -9,7 +9,7 @@ import torch
 
 from scripts.networks import HDLNet, VelocityAssessment
 from scripts.training.beats import USUAL
-from scripts.training.peaks import PeakStage, WholeBeats, peak_bias, peak_loss, whole_beat
+from scripts.training.peaks import PeakStage, WholeBeats, peak_bias, peak_loss, when_highest, whole_beat
 from scripts.training.sources import HEARTS, Simulated, phantom_sources, real_sources
 from scripts.training.sunnybrook import RealSlice
 
@@ -58,11 +58,24 @@ def test_the_loss_by_hand():
     truth[0, 1, 2] = 2 * USUAL[2]
     assert peak_loss(truth, {"curves": truth}) == 0
     # Half as high a peak: one of twelve errors is 1, one of three components peaks 1 too low.
-    assert peak_loss(truth / 2, {"curves": truth}, peaks=0.2) == pytest.approx(1 / 12 + 0.2 / 3)
-    # As high, but at another time: the curve alone is wrong.
-    assert peak_loss(truth.roll(1, 1), {"curves": truth}, peaks=0.2) == pytest.approx(8 / 12)
+    assert peak_loss(truth / 2, {"curves": truth}, 0.2, 0.0) == pytest.approx(1 / 12 + 0.2 / 3)
+    # As high, but at another time: the curve is wrong, and a quarter of the cycle late.
+    later = truth.roll(1, 1)
+    assert peak_loss(later, {"curves": truth}, 0.2, 0.0) == pytest.approx(8 / 12)
+    late = peak_loss(later, {"curves": truth}, 0.2, 3.0) - peak_loss(later, {"curves": truth}, 0.2, 0.0)
+    assert late == pytest.approx(3 * 0.25**2 / 3, rel=1e-3)
     assert peak_bias({"pred": truth / 2, "label": {"curves": truth}}, 2, True) == pytest.approx(-USUAL[2])
     assert peak_bias({"pred": truth / 2, "label": {"curves": truth}}, 2, False) == 0
+
+
+def test_a_curve_is_highest_where_its_peak_is_and_between_two_that_are_as_high():
+    curve = torch.zeros(1, 20, 2)
+    curve[0, 5, 0] = 2.0
+    curve[0, [4, 8], 1] = 2.0
+    assert when_highest(curve)[0] == pytest.approx(torch.tensor([5 / 20, 6 / 20]), abs=1e-3)
+    gradient, curve = torch.zeros(1), curve.requires_grad_()
+    (gradient,) = torch.autograd.grad(when_highest(curve, 2.0)[0, 0], curve)
+    assert gradient[0, 8, 0] > 0 > gradient[0, 2, 0]  # what rises later makes it later
 
 
 def test_the_longitudinal_velocity_learns_from_what_the_whole_network_makes(slices):

@@ -7,7 +7,7 @@ from torch.utils.data import default_collate
 from scripts.networks import HDLNet
 from scripts.training.losses import InterpolationLoss, SynthesisLoss, TogetherLoss
 from scripts.training.sources import phantom_sources
-from scripts.training.stages import InterpolationStage, SynthesisStage, discriminate, in_bfloat16
+from scripts.training.stages import InterpolationStage, SynthesisStage, discriminate, favour_wall, in_bfloat16
 from scripts.training.windows import Windows
 
 
@@ -46,6 +46,19 @@ def test_pictures_alone_can_learn_over_features_and_motion_that_stay(batch):
     learnt = {name for name, p in network.interpolation.named_parameters() if p.grad is not None}
     assert {name.split(".")[0] for name in learnt} == {"image_in", "image_time", "image_body", "image_out"}
     assert all(network.interpolation.get_parameter(name).grad.any() for name in learnt)
+
+
+def test_the_wall_can_be_made_likelier_and_nothing_else_changes(batch):
+    torch.manual_seed(0)
+    network = HDLNet()
+    stage = InterpolationStage(network, half_precision=False)
+    before = stage(batch)
+    favour_wall(network.interpolation, 0.6)
+    after = stage(batch)
+    change = after["logits"] - before["logits"]
+    assert torch.allclose(change, torch.tensor([0.0, 0.6, 0.0])[:, None, None].expand_as(change), atol=1e-5)
+    assert torch.equal(after["magnitude"], before["magnitude"])
+    assert torch.equal(after["motion"], before["motion"])
 
 
 def test_velocities_teach_what_the_interpolation_sees_but_not_its_labels(batch):
