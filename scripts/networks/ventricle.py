@@ -26,7 +26,7 @@ def heart_window(ventricle: Tensor, radius: int = 45) -> Tensor:
     return (dx * dx + dy * dy < radius * radius).float().unsqueeze(1)
 
 
-def stays(ventricle: Tensor, least: float = 0.6, most: float = 0.2) -> Tensor:
+def stays(ventricle: Tensor, least: float = 2 / 3, most: float = 0.2) -> Tensor:
     """Tells whether what was found is there all cycle long.
 
     The section of a ventricle loses a third of its area at most when it contracts, as a beating wall keeps its volume;

@@ -28,7 +28,7 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     generator = torch.Generator().manual_seed(0)
     moving = list({id(s): s for s in sources if not s.still}.values())
     with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
-        for alike in batches(moving, 640 if device.type == "cuda" else 80):
+        for alike in batches(moving, 240 if device.type == "cuda" else 80):
             scanned = torch.stack([s.scanned(generator) for s in alike])
             look = network.look(scanned.to(device), cyclic)
             for source, found, moves in zip(alike, look.areas.cpu(), look.moves.cpu(), strict=True):

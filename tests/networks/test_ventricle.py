@@ -25,9 +25,9 @@ def test_the_window_lies_where_the_ventricle_is_over_the_whole_cycle():
     [
         ([400, 380, 300, 260, 320, 360, 380, 390, 400], True),  # a ventricle that loses a third
         ([400, 380, 300, 0, 320, 360, 380, 390, 400], True),  # one that was missed in a frame
-        ([400, 380, 200, 180, 200, 360, 380, 390, 400], False),  # less than 0.6 in a third of the frames
-        ([400, 380, 236, 232, 236, 360, 380, 390, 400], False),
-        ([400, 380, 244, 248, 244, 360, 380, 390, 400], True),
+        ([400, 380, 200, 180, 200, 360, 380, 390, 400], False),  # less than two thirds in a third of the frames
+        ([400, 380, 262, 260, 262, 360, 380, 390, 400], False),
+        ([400, 380, 270, 272, 270, 360, 380, 390, 400], True),
         ([0, 0, 30, 0, 200, 400, 390, 0, 0], False),  # an atrium that fills
         ([0] * 9, True),  # nothing does not come and go
         ([400, 380, 200, 200, 390, 360, 380, 390, 400], False),  # two of nine are more than a fifth

@@ -113,4 +113,6 @@ def test_the_last_stage_leaves_what_the_synthesis_is_used_to(root, tmp_path):
     assert all(".image_" in name for name in changed)
     # What ``make train`` takes for the bundle.
     weights = torch.load(tmp_path / "twice" / "model.pt", weights_only=True)
+    bias = weights.pop("interpolation.image_out.bias") - twice["0.interpolation.image_out.bias"]
+    assert torch.allclose(bias, 0.6 / 4 * (torch.arange(24) // 4 == 3), atol=1e-6)  # the wall, favoured
     assert all(torch.equal(value, twice[f"0.{name}"]) for name, value in weights.items())
