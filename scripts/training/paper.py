@@ -149,7 +149,8 @@ class PaperSynthesisStage(nn.Module):
             [B, 6, X, Y] float32, as ``SynthesisStage`` begins: three velocities (cm/s at RR = 1000 ms), logit of
             tissue, magnitude, where the true velocity is known.
         """
-        frames = batch["keys"][:, [1, 0, 2]].contiguous(memory_format=torch.channels_last)
+        now, before, after, _ = batch["keys"].split(1, dim=1)
+        frames = torch.cat((before, now, after), dim=1).contiguous(memory_format=torch.channels_last)
         with in_bfloat16(frames.device, self.half_precision):
             velocity, tissue = self.module(frames, batch["gap"] / 2)
         known = batch["velocity"].flatten(0, 1).isfinite().all(1, keepdim=True).float()
@@ -180,7 +181,8 @@ class PaperSynthesisLoss(nn.Module):
             Scalar.
         """
         truth, known = target["velocity"].flatten(0, 1).nan_to_num(), pairs[:, 5:6]
-        venc = torch.tensor(VENC, device=pairs.device).view(1, 3, 1, 1)
+        # Filled where it is needed: a CUDA graph holds nothing that the processor sends.
+        venc = torch.stack([pairs.new_full((), v) for v in VENC]).view(1, 3, 1, 1)
         error = ((pairs[:, :3] - truth) / venc).abs().mean(1, keepdim=True) * known
         signal = (target["magnitude"] > 3 * target["noise"][:, None, None, None]).float()
         wall = target["wall"].flatten(0, 1)[:, None].float()
