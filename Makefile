@@ -75,7 +75,7 @@ lint: env
 
 # Trains the weights from nothing on phantoms and, where it lies beside the repository, real cine; then exports. The interpolation
 # learns twice: the second time from labels that the first one added where nobody drew any. Then all learns together, then
-# the layers that draw frames and labels, most of all from patients, and at last what says how high longitudinal curves peak.
+# the layers that draw frames and labels, most of all from patients, and at last what says how high longitudinal curves peak, and when.
 train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_beat.json
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_interpolation.json

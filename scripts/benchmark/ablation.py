@@ -23,8 +23,10 @@ from scripts.cine.study import CineError
 from scripts.networks import HDLNet
 from scripts.training import handlers
 from scripts.training.losses import motion_consistency
+from scripts.training.mixture import training_sources
+from scripts.training.simulated import phantom_sources
 from scripts.training.sizes import segmented
-from scripts.training.sources import phantom_sources, real_sources, training_sources
+from scripts.training.sources import real_sources
 from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, load_cines, load_pairs
 from scripts.training.windows import Windows
 

@@ -7,7 +7,7 @@ from monai.engines import AdversarialTrainer
 from torch import Tensor
 
 LAUNCHING = threading.Lock()
-"""Held while a graph is captured, and while another thread launches work: what that launches must not get into it."""
+"""Held by one thread while it captures a graph, by others while they launch work: neither disturbs the other."""
 
 
 class GraphedTrainer(AdversarialTrainer):
@@ -16,7 +16,7 @@ class GraphedTrainer(AdversarialTrainer):
     Small networks on a fast GPU wait for Python to launch their kernels. All batches must be of one shape, and handlers
     of events within an iteration run when it is captured: what they launch is replayed, whatever else they do is not.
 
-    Source: Ng, Feng et al., PyTorch documentation, "CUDA graphs", whole-network capture.
+    Source: PyTorch documentation, "CUDA semantics", section "CUDA Graphs", whole-network capture.
     """
 
     WARM_UP = 3

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from scripts.networks import HDLNet, VelocityAssessment
 
 from .losses import region
+from .simulated import HEARTS, phantom_slices, phantoms_at_once
 from .sizes import segmented
-from .sources import HEARTS, phantom_slices, phantoms_at_once
 from .windows import Windows
 
 
@@ -186,11 +186,11 @@ class FreshSlices:
         self.windows, self.phantoms, self.count, self.network = windows, phantoms, count, network
         self.done = 0
         size = windows.sources[0].magnitude.shape[-1]
-        if windows.device.type == "cuda":
-            self.fresh = phantoms_at_once(seed + 1000, size, HEARTS, windows.device)
-        else:
+        if windows.device.type == "cpu":
             endless = phantom_slices(10**6, seed + 1000, size, HEARTS)
             self.fresh = endless.each(workers if count else 0, ahead=count // max(workers, 1) + 1)
+        else:
+            self.fresh = phantoms_at_once(seed + 1000, size, HEARTS, windows.device)
 
     def attach(self, engine: Engine) -> None:
         """Hooks onto a trainer."""

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from scripts.networks import BLOCKS, HDLNet, VelocityAssessment
 
 from .beats import USUAL
-from .sources import Simulated, Source, wall_curves
+from .simulated import Simulated
+from .sources import Source, wall_curves
 
 
 class WholeBeats(Dataset):

@@ -28,6 +28,7 @@ def segmented(sources: list[Source], network: HDLNet) -> list[Source]:
     generator = torch.Generator().manual_seed(0)
     moving = list({id(s): s for s in sources if not s.still}.values())
     with tqdm(total=len(moving), desc="segmented", mininterval=5) as progress:
+        # As many at once as keep a GPU busy, or as fit a processor's cache.
         for alike in batches(moving, 240 if device.type == "cuda" else 80):
             scanned = torch.stack([s.scanned(generator) for s in alike])
             look = network.look(scanned.to(device), cyclic)

@@ -93,7 +93,7 @@ def favour_wall(module: TemporalInterpolation, log_odds: float) -> None:
 
     Args:
         module: changed in place.
-        log_odds: how much likelier.
+        log_odds: what is added to the natural logarithm of its odds.
     """
     # Of the six channels that pixel_shuffle makes of these, the fourth; ``decode`` takes four times its value.
     module.image_out.bias.view(6, 4)[3] += log_odds / 4  # type: ignore[union-attr]

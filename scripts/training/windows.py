@@ -1,6 +1,5 @@
 """Training samples: four acquired frames around a gap, and the truth at some times in it."""
 
-from contextlib import nullcontext
 from random import Random
 
 import torch
@@ -84,7 +83,7 @@ class Windows(Dataset):
             draw = self._draw(random.choice(self.sources), random)
             kind = (draw.source.still, draw.source.velocity is None, draw.source.magnitude.shape[1:])
             kinds.setdefault(kind, []).append(draw)
-        with LAUNCHING if self.stream is not None else nullcontext(), torch.cuda.stream(self.stream):
+        with LAUNCHING, torch.cuda.stream(self.stream):
             parts = [cut(draws, self.size, self.velocities) for draws in kinds.values()]
             batch = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
             if self.velocities:

@@ -8,7 +8,7 @@ import torch
 from scripts.benchmark import variants
 from scripts.networks.beat import describe_beat
 from scripts.networks.motion import gap_view
-from scripts.training.sources import phantom_sources
+from scripts.training.simulated import phantom_sources
 from scripts.training.windows import Windows
 
 

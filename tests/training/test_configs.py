@@ -13,7 +13,7 @@ SMALL = {
     "max_epochs": 1, "size": 32, "phantoms": 2, "animated": 0, "fresh": 1,
     "dataset_dir": "", "real_dir": "None", "start": "", "workers": 0,
     "stage#half_precision": False, "train#optimizer#_target_": "torch.optim.SGD", "learning_rate": 1.0,
-    "validate#sources": "$sources.phantom_sources(1, 3, 48)",
+    "validate#sources": "$simulated.phantom_sources(1, 3, 48)",
     "validate#dataset": "$[windows.Windows(@validate#sources, @size, 2, velocities=True, seed=1)[k] for k in range(2)]",
 }  # fmt: skip
 # Steepest descent: Adam makes a whole step of a gradient that is nothing but rounding.

@@ -8,7 +8,8 @@ import torch
 from scripts.networks.beat import describe_beat
 from scripts.networks.cycle import slope_weight
 from scripts.training.cut import GAP_SLOPES, Draw, beats, cut, displacements
-from scripts.training.sources import Source, phantom_sources
+from scripts.training.simulated import phantom_sources
+from scripts.training.sources import Source
 
 
 def drawn(source: Source, seed: int = 0, gap: int = 2) -> Draw:

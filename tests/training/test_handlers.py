@@ -8,7 +8,7 @@ from ignite.engine import Engine, Events
 
 from scripts.networks import HDLNet
 from scripts.training.handlers import CosineSchedule, FreshSlices, start_from
-from scripts.training.sources import phantom_sources
+from scripts.training.simulated import phantom_sources
 from scripts.training.windows import Windows
 
 

@@ -3,13 +3,7 @@
 import pytest
 import torch
 
-from scripts.training.losses import (
-    InterpolationLoss,
-    least_squares,
-    motion_consistency,
-    region,
-    segmentation_loss,
-)
+from scripts.training.losses import InterpolationLoss, least_squares, motion_consistency, region, segmentation_loss
 from scripts.training.sunnybrook import NOT_POOL, UNKNOWN
 
 

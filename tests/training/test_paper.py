@@ -8,7 +8,7 @@ import torch
 
 from scripts.networks.r2unet import R2UHDL
 from scripts.training import paper
-from scripts.training.sources import phantom_sources
+from scripts.training.simulated import phantom_sources
 from scripts.training.windows import Windows
 
 WIDTHS = (4, 4, 6, 6, 8)
@@ -106,7 +106,7 @@ def test_the_configs_train_stop_in_time_and_export(root, tmp_path):
     small = {
         "widths": list(WIDTHS), "max_epochs": 2, "epoch_length": 2, "batch_size": 2, "size": 48, "phantoms": 2,
         "animated": 0, "dataset_dir": "", "real_dir": "None", "workers": 0,
-        "fresh": 1, "validate#sources": "$sources.phantom_sources(1, 3, @size + 16)", "limit_seconds": 60,
+        "fresh": 1, "validate#sources": "$simulated.phantom_sources(1, 3, @size + 16)", "limit_seconds": 60,
     }  # fmt: skip
 
     def run(run_id, names, **options):

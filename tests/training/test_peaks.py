@@ -10,7 +10,8 @@ import torch
 from scripts.networks import HDLNet, VelocityAssessment
 from scripts.training.beats import USUAL
 from scripts.training.peaks import PeakStage, WholeBeats, peak_bias, peak_loss, when_highest, whole_beat
-from scripts.training.sources import HEARTS, Simulated, phantom_sources, real_sources
+from scripts.training.simulated import HEARTS, Simulated, phantom_sources
+from scripts.training.sources import real_sources
 from scripts.training.sunnybrook import RealSlice
 
 LAYER = {"synthesis.beat.curves.weight", "synthesis.beat.curves.bias"}
@@ -73,7 +74,7 @@ def test_a_curve_is_highest_where_its_peak_is_and_between_two_that_are_as_high()
     curve[0, 5, 0] = 2.0
     curve[0, [4, 8], 1] = 2.0
     assert when_highest(curve)[0] == pytest.approx(torch.tensor([5 / 20, 6 / 20]), abs=1e-3)
-    gradient, curve = torch.zeros(1), curve.requires_grad_()
+    curve.requires_grad_()
     (gradient,) = torch.autograd.grad(when_highest(curve, 2.0)[0, 0], curve)
     assert gradient[0, 8, 0] > 0 > gradient[0, 2, 0]  # what rises later makes it later
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.training.simulated import phantom_sources
 from scripts.training.sizes import segmented
-from scripts.training.sources import phantom_sources, real_sources
+from scripts.training.sources import real_sources
 from scripts.training.sunnybrook import RealSlice
 
 

@@ -6,7 +6,7 @@ from torch.utils.data import default_collate
 
 from scripts.networks import HDLNet
 from scripts.training.losses import InterpolationLoss, SynthesisLoss, TogetherLoss
-from scripts.training.sources import phantom_sources
+from scripts.training.simulated import phantom_sources
 from scripts.training.stages import InterpolationStage, SynthesisStage, discriminate, favour_wall, in_bfloat16
 from scripts.training.windows import Windows
 

@@ -5,7 +5,8 @@ import torch
 
 from scripts.networks.motion import warp
 from scripts.training.losses import region
-from scripts.training.sources import Source, phantom_sources
+from scripts.training.simulated import phantom_sources
+from scripts.training.sources import Source
 from scripts.training.windows import Windows
 
 
