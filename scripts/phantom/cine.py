@@ -1,13 +1,15 @@
-"""A phantom cine of one slice: everything the scanner would see, and the truth behind it."""
+"""A phantom cine of slices: everything the scanner would see, and the truth behind it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .anatomy import draw_anatomy, film
+from .anatomy import Anatomy, draw_anatomy, film
 from .draw import Dice, Ranges, draw_heart
 from .scanner import Scanner, acquire, draw_scanner
+from .ventricle import Ventricle
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,48 @@ def image_cines(
     """
     dice = Dice(generator, batch)
     ventricle, rr = draw_heart(dice, ranges or Ranges())
+    return _image(draw_anatomy(dice), draw_scanner(dice), ventricle, rr, frames, size, pixel_mm)
+
+
+def image_stack(
+    generator: torch.Generator,
+    frames: int,
+    size: int,
+    gap_mm: float,
+    pixel_mm: float = 1.5,
+    ranges: Ranges | None = None,
+) -> tuple[list[PhantomCine], int]:
+    """Draws the slice that ``image_cines`` draws, and images the whole stack that it is one of.
+
+    Args:
+        generator: the source of randomness; its state gives the slice.
+        frames: frames T, evenly spaced over the cycle from end-diastole.
+        size: pixels along each side.
+        gap_mm: distance of the slices, mm.
+        pixel_mm: pixel size, mm.
+        ranges: what the numbers are drawn from.
+
+    Returns:
+        Cines of one slice each, from just above the base to the apex, beyond them if the drawn slice is; and the
+        number of the drawn one.
+    """
+    dice = Dice(generator, 1)
+    ventricle, rr = draw_heart(dice, ranges or Ranges())
     anatomy, scanner = draw_anatomy(dice), draw_scanner(dice)
-    time = torch.arange(frames).expand(batch, frames) / frames
+    own, height = float(ventricle.geometry.level), float(ventricle.geometry.height)
+    above = max(0, math.floor((1.12 * height - own) / gap_mm))
+    below = max(0, math.floor((own + float(ventricle.geometry.cap)) / gap_mm))
+    cines = []
+    for step in range(above, -below - 1, -1):
+        level = ventricle.geometry.level + step * gap_mm
+        section = Ventricle(replace(ventricle.geometry, level=level), ventricle.motion)
+        cines.append(_image(anatomy, scanner, section, rr, frames, size, pixel_mm))
+    return cines, above
+
+
+def _image(
+    anatomy: Anatomy, scanner: Scanner, ventricle: Ventricle, rr: Tensor, frames: int, size: int, pixel_mm: float
+) -> PhantomCine:
+    time = torch.arange(frames).expand(len(rr), frames) / frames
     picture, labels, velocity = film(anatomy, ventricle, pixel_axes(size, size, pixel_mm), time)
     return PhantomCine(acquire(scanner, picture, pixel_mm), labels, velocity / 10, rr, scanner)
