@@ -75,7 +75,8 @@ lint: env
 
 # Trains the weights from nothing on phantoms and, where it lies beside the repository, real cine; then exports. The interpolation
 # learns twice: the second time from labels that the first one added where nobody drew any. Then all learns together, then
-# the layers that draw frames and labels, most of all from patients, and at last what says how high longitudinal curves peak, and when.
+# the layers that draw frames and labels, most of all from patients, then what says how high longitudinal curves peak, and when; at last what
+# all slices of a stack tell together.
 train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_beat.json
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file bundle/configs/train_interpolation.json
@@ -87,7 +88,8 @@ train: env
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file \
 		"['bundle/configs/train_interpolation.json','bundle/configs/train_student.json','bundle/configs/train_labels.json']"
 	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file "['bundle/configs/train_beat.json','bundle/configs/train_peaks.json']"
-	cp runs/peaks/model.pt bundle/models/model.pt
+	$(RUN) -m monai.bundle run training $(OPTIONS) --config_file "['bundle/configs/train_beat.json','bundle/configs/train_stack.json']"
+	cp runs/stack/model.pt bundle/models/model.pt
 	$(MAKE) export
 
 # The published network, for the benchmark: the same data and engines, other networks and losses. SECONDS_A_STAGE limits each of its two stages.

@@ -9,6 +9,7 @@ from .blocks import normalisation, pad_to_multiple, repeat
 from .cycle import around_gaps, neighbours, slopes, whole_cycle, with_neighbours
 from .motion import gap_channels, motions_between, to_both_ends, warp
 from .phase_synthesis import PhaseSynthesis
+from .stack import StackPrior, following
 from .temporal_interpolation import TemporalInterpolation
 from .turns import turn, turn_vectors
 from .ventricle import heart_window, likelier, missed, stays, steady_areas, trust
@@ -52,6 +53,7 @@ class HDLNet(nn.Module):
         self.views = views
         self.interpolation = TemporalInterpolation(widths, features)
         self.synthesis = PhaseSynthesis(widths, features, features)
+        self.stack = StackPrior()
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the three-module graph.
@@ -76,9 +78,32 @@ class HDLNet(nn.Module):
         cyclic = torch.full([1], self.cyclic, device=image.device, dtype=torch.int64)
         if image.dim() == 4:
             return self.synthesise(image, groups, cyclic)
-        # One slice at a time: memory stays that of a slice, whatever the stack.
+        # One slice at a time: what it takes to make one stays that of a slice, whatever the stack.
         slices = [self.synthesise(image[..., z], groups, cyclic) for z in range(image.shape[4])]
-        return torch.stack(slices, dim=-1)
+        return self.in_stack(torch.stack(slices, dim=-1))
+
+    @torch.jit.export
+    def in_stack(self, pred: Tensor) -> Tensor:
+        """Corrects velocities along the long axis by what all slices of a stack say together.
+
+        ``forward`` does so with stacks. Who runs it slice by slice calls this afterwards, once: slices by themselves
+        do not tell how high they cut the ventricle.
+
+        Args:
+            pred: [N, 8 * T * F, X, Y, Z] float32, what ``forward`` makes of slices that lie side by side, equally far
+                apart, in either order; changed in place.
+
+        Returns:
+            The same tensor; with fewer than three slices that hold a ventricle as it was.
+        """
+        # In place, since stacks are large; no gradient flows through the correction.
+        blocks = pred.detach().unflatten(1, (8, -1))  # BLOCKS: TorchScript knows no constants of a module
+        measured = torch.stack([self.stack.measure(blocks[..., z]) for z in range(pred.shape[4])], dim=1)
+        change = self.stack(measured.to(self.stack.own.device)).to(pred.device)
+        for z in range(pred.shape[4]):
+            follow = following(blocks[:, 2:4, ..., z].sum(1))
+            blocks[:, 6, ..., z] += change[:, z].unsqueeze(-1).unsqueeze(-1) * follow
+        return pred
 
     def look(self, image: Tensor, cyclic: Tensor) -> Look:
         """Sees the motion around every gap of a cine, and finds the ventricle in its acquired frames.

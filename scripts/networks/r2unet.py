@@ -243,6 +243,11 @@ class R2UHDL(HDLNet):
         self.interpolator = R2UInterpolation(widths)
         self.generator = R2UPhaseSynthesis(widths)
 
+    @torch.jit.export
+    def in_stack(self, pred: Tensor) -> Tensor:
+        """Leaves a stack as it is: the published network knows slices alone."""
+        return pred
+
     def synthesise(self, image: Tensor, fractions: list[Tensor], cyclic: Tensor) -> Tensor:
         """Runs the graph at given times between acquired frames, all together: see ``HDLNet.synthesise``."""
         n, t, x, y = image.shape

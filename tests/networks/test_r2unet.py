@@ -107,3 +107,11 @@ def test_full_width_has_the_published_size():
         network = R2UHDL()
     assert [level.project.out_channels for level in network.generator.encoder.levels] == list(FULL_WIDTH)
     assert sum(p.numel() for p in network.parameters()) > 60e6
+
+
+@torch.no_grad()
+def test_a_stack_is_its_slices():
+    network = R2UHDL(upsampling_factor=2, widths=(4, 4, 4, 4, 4)).eval()
+    image = torch.rand(1, 3, 32, 32, 3)
+    slices = torch.stack([network(image[..., z]) for z in range(3)], dim=-1)
+    assert torch.equal(network(image), slices)
