@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
+from monai.utils import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -40,7 +42,7 @@ def infer(
     rr_ms: float | None = None,
     bundle: str | None = None,
 ) -> Path:
-    """Make velocity maps of a cine: the bundle's own inference, slice by slice, each with its own RR.
+    """Make velocity maps of a cine: the bundle's own inference, each slice with its own RR.
 
     Writes into OUT the study (NAME.nii.gz, study.json) and, on its grid (slices from base to apex, viewed from the
     apex), shape (X, Y, Z, T F): NAME_cine, NAME_label (0, 1 myocardium, 2 blood pool), NAME_velocity_x, _y, _z (cm/s:
@@ -66,8 +68,9 @@ def infer(
     root = BUNDLE if bundle is None else Path(bundle)
     if engine not in ENGINES:
         raise CineError(f"argument engine: found {engine!r}, expected {' or '.join(ENGINES)}")
-    if not (root / "models" / ENGINES[engine]).is_file():
-        raise CineError(f"{root / 'models' / ENGINES[engine]}: no such file; make it with: python -m scripts export")
+    for path in (root / "models" / ENGINES[name] for name in (engine, "torch")):  # what a stack says is in model.ts
+        if not path.is_file():
+            raise CineError(f"{path}: no such file; make it with: python -m scripts export")
     with whole_folder(out, source) as work:
         study = read_study(source, series, rr_ms)
         factor = frame_factor(upsampling_factor, study.shape[3])
@@ -126,11 +129,16 @@ class OnnxNetwork(nn.Module):
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         nodes = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]  # required, optional inputs
         self.inputs = {node.name: node for node in nodes}
+        self.scripted = Path(path).with_name(ENGINES["torch"])
         self.upsampling_factor = 6
         self.cyclic = 1
 
+    def in_stack(self, pred: Tensor) -> Tensor:
+        """Correct a stack as the scripted network does: the graph knows slices alone."""
+        return torch.jit.load(str(self.scripted), map_location=pred.device).in_stack(pred)
+
     def forward(self, image: Tensor) -> Tensor:
-        """Run the graph: [N, T, X, Y] or [N, T, X, Y, Z] in, [N, 8 T F, X, Y(, Z)] out."""
+        """Run the graph: [N, T, X, Y] or [N, T, X, Y, Z] in, [N, 8 T F, X, Y(, Z)] out, each slice by itself."""
         if image.ndim == 5:
             return torch.stack([self(image[..., z]) for z in range(image.shape[4])], dim=-1)
         feeds: dict[str, NDArray] = {"image": image.cpu().numpy().astype(np.float32)}
@@ -141,6 +149,36 @@ class OnnxNetwork(nn.Module):
         if "cyclic" in self.inputs:
             feeds["cyclic"] = np.full(len(self.inputs["cyclic"].shape) * (1,), self.cyclic, np.int64)
         return torch.from_numpy(self.session.run(["pred"], feeds)[0]).to(image.device)
+
+
+class StackInferer:
+    """Gives slice after slice of a stack that the network has seen as a whole.
+
+    The rest of inference.json then needs the memory of one slice.
+
+    Args:
+        parser: inference.json, with one file a slice as its dataset.
+    """
+
+    def __init__(self, parser: ConfigParser) -> None:
+        self.parser = parser
+        self.slices: Iterator[Tensor] | None = None
+
+    def __call__(self, inputs: Tensor, network: nn.Module) -> Tensor:
+        """Return the next slice's pred; the first call makes all."""
+        if self.slices is None:
+            self.slices = iter(self._see(network).split(1, dim=-1))
+        return convert_to_dst_type(next(self.slices), inputs)[0]
+
+    def _see(self, network: nn.Module) -> Tensor:
+        dataset = self.parser.get_parsed_content("dataset")
+        slice_by_slice = self.parser.get_parsed_content("slice_by_slice")
+        stack = torch.empty(0)
+        for z, item in enumerate(tqdm(dataset, desc="Velocity maps", unit="slice", disable=None)):
+            pred = slice_by_slice(item["image"][None], network)
+            stack = stack if z else torch.empty(*pred.shape[:-1], len(dataset))
+            stack[..., z] = pred[..., 0]
+        return self.parser.get_parsed_content("in_stack")(network, stack)
 
 
 def run_bundle(study: Study, folder: Path, root: Path, engine: str, factor: int) -> list[dict[str, Path]]:
@@ -159,8 +197,9 @@ def run_bundle(study: Study, folder: Path, root: Path, engine: str, factor: int)
         "output_dir": str(outputs),
         "upsampling_factor": factor,
         "cyclic": int(study.cyclic),
-        "handlers": [],  # one progress bar in place of a line a slice
-        "inferer#progress": False,
+        "handlers": [],  # a progress bar in place of a line a slice
+        "slice_by_slice#progress": False,
+        "inferer": StackInferer(parser),
     }
     if engine == "onnx":
         settings["network_def"] = OnnxNetwork(root / "models" / ENGINES["onnx"])
@@ -172,7 +211,7 @@ def run_bundle(study: Study, folder: Path, root: Path, engine: str, factor: int)
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
     evaluator = parser.get_parsed_content("evaluator")
-    with tqdm(total=study.shape[2], desc="Velocity maps", unit="slice", disable=None) as bar:
+    with tqdm(total=study.shape[2], desc="Writing", unit="slice", disable=None) as bar:
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda: bar.update())
         parser.get_parsed_content("run")
     return [{key: outputs / f"{z:03d}_{key}.nii" for key in OUTPUTS} for z in slices]

@@ -62,7 +62,7 @@ class CineInferenceOperator(MonaiBundleInferenceOperator):
         study = op_input.receive(name).study
         self._model_network.predictor.upsampling_factor = frame_factor(self._upsampling_factor, study.shape[3])
         self._model_network.predictor.cyclic = int(study.cyclic)
-        self.parser.update({"cyclic": int(study.cyclic), "inferer#progress": False})
+        self.parser.update({"cyclic": int(study.cyclic), "slice_by_slice#progress": False})
         names = self._bundle_config_names
         self._inferer = self.parser.get_parsed_content(names.inferer_name)
         self._preproc = self._get_compose(names.preproc_name, DISALLOW_LOAD_SAVE)
