@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from scripts.cine.folder import whole_folder
@@ -20,7 +21,7 @@ from scripts.cine.study import CineError
 from scripts.training.sunnybrook import HELD_OUT
 
 from .bars import MAIN_GAP, OURS, PUBLISHED, REAL_GAP, find_bars
-from .cases import FRAMES, Case, patient_cases, phantom_case
+from .cases import FRAMES, Case, patient_cases, phantom_case, phantom_stack
 from .confidence import ConfidenceTally
 from .contours import ContourTally, carried_overlaps, end_frames
 from .cost import FULL_WIDTH, Load, cost_rows, loads
@@ -215,13 +216,25 @@ def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies)
                 for name, peer in velocities.items():
                     tallies.velocity.add(case, name, peer(case, gap))
                 for network in networks:
-                    name, pred = network.name, preds[network.name]
-                    tallies.velocity.add(case, name, pred[4:7])
-                    tallies.confidence.add(case, name, pred)
-                    turned = network(torch.rot90(keys, 1, (-2, -1)), gap)[4:7]
-                    tallies.velocity.add_turned(case, name, pred[4:7], turned)
-                    own = (found[name] == 1).float()
-                    tallies.velocity.add(case, f"{name}, own labels", pred[4:7], own)
+                    pred = _velocities(network, tallies.velocity, case, seed, preds[network.name])
+                    tallies.confidence.add(case, network.name, pred)
+
+
+def _velocities(network: Network, tally: VelocityTally, case: Case, seed: int, alone: Tensor) -> Tensor:
+    """Velocities of a slice, in its stack if the network knows stacks; its labels are the same in it and alone."""
+    name, own = network.name, (ventricle(alone) == 1).float()
+    if network.knows_stacks:
+        frames, place = phantom_stack(seed, len(case.frames), len(case.frames[0]))
+        stack = frames[:, ::MAIN_GAP]
+        pred, turned = (network.in_stack(s, MAIN_GAP)[..., place] for s in (stack, torch.rot90(stack, 1, (-2, -1))))
+        tally.add(case, f"{name}, slice alone", alone[4:7])
+        tally.add(case, f"{name}, slice alone, own labels", alone[4:7], own)
+    else:
+        pred, turned = alone, network(torch.rot90(case.frames[::MAIN_GAP], 1, (-2, -1)), MAIN_GAP)
+    tally.add(case, name, pred[4:7])
+    tally.add(case, f"{name}, own labels", pred[4:7], own)
+    tally.add_turned(case, name, pred[4:7], turned[4:7])
+    return pred
 
 
 def _patient(settings: Settings, networks: Sequence[Network], tallies: Tallies, case: Case) -> None:

@@ -60,7 +60,8 @@ SHOWN = (
     Shown("segmentation", "Labels of the published network:", LABELS, {"peer": PUBLISHED, "subject": "all"}),
     Shown(
         "velocity",
-        "Velocity in the true wall at gap 6; a relative error of 1 is what an answer of zero has:",
+        "Velocity in the true wall at gap 6, of slices in their stacks and alone; a relative error of 1 is what an "
+        "answer of zero has:",
         ("peer", "component", "rmse_cm_s", "rmse_over_rms", "curve_correlation"),
     ),
     Shown(
@@ -79,6 +80,12 @@ SHOWN = (
         "cm/s and ms at RR = 1000 ms:",
         PEAKS,
         {"peer": f"{OURS}, own labels"},
+    ),
+    Shown(
+        "velocity_peaks",
+        "Those along the axis when the network sees the slice alone:",
+        PEAKS,
+        {"peer": f"{OURS}, slice alone, own labels", "component": "longitudinal"},
     ),
     Shown(
         "confidence",

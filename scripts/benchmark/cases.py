@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scripts.cine.nifti import is_nifti, load_nifti, stem
 from scripts.cine.study import CineError, seen_from_apex
-from scripts.phantom.cine import image_cines
+from scripts.phantom.cine import PhantomCine, image_cines, image_stack
 from scripts.phantom.scanner import add_noise
 from scripts.training.losses import region
 from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, PIXEL_MM, RealSlice, load_cines, load_pairs
@@ -94,14 +94,34 @@ def phantom_case(seed: int, frames: int = FRAMES, size: int = SIZE) -> Case:
         The slice with labels and velocities of every frame.
     """
     cine = image_cines(torch.Generator().manual_seed(seed), 1, frames, size)
-    noisy = add_noise(
-        cine.magnitude, cine.scanner.noise[:, None, None, None], torch.Generator().manual_seed(NOISE_SEED + seed)
-    )
     gain = RAW_MEAN / float(cine.magnitude.mean())
-    name = f"phantom-{seed}"
-    return Case(
-        name, name, noisy[0] * gain, cine.magnitude[0] * gain, dict(enumerate(cine.labels[0])), cine.velocity[0]
-    )
+    name, noisy = f"phantom-{seed}", _noisy(cine, NOISE_SEED + seed)
+    return Case(name, name, noisy * gain, cine.magnitude[0] * gain, dict(enumerate(cine.labels[0])), cine.velocity[0])
+
+
+def phantom_stack(seed: int, frames: int = FRAMES, size: int = SIZE) -> tuple[Tensor, int]:
+    """Draws the whole stack, 8 to 10 mm a slice, that ``phantom_case`` of the same seed is a slice of.
+
+    Args:
+        seed: as of ``phantom_case``.
+        frames: as of ``phantom_case``.
+        size: as of ``phantom_case``.
+
+    Returns:
+        [Z, T, X, Y] float32, slices from base to apex, as a scanner gives them; and the number of the case's own one.
+    """
+    gap_mm = 8 + 2 * float(torch.rand(1, generator=torch.Generator().manual_seed(2 * NOISE_SEED + seed)))
+    slices, own = image_stack(torch.Generator().manual_seed(seed), frames, size, gap_mm)
+    gain = RAW_MEAN / float(slices[own].magnitude.mean())
+    # The case's own slice has the case's own noise.
+    seeds = [NOISE_SEED * (1 if z == own else 3 + z) + seed for z in range(len(slices))]
+    return torch.stack([_noisy(cine, s) * gain for cine, s in zip(slices, seeds, strict=True)]), own
+
+
+def _noisy(cine: PhantomCine, seed: int) -> Tensor:
+    """One slice as a scanner shows it, [T, X, Y]."""
+    sigma = cine.scanner.noise[:, None, None, None]
+    return add_noise(cine.magnitude, sigma, torch.Generator().manual_seed(seed))[0]
 
 
 def patient_cases(folder: str | Path, patients: tuple[str, ...] = HELD_OUT) -> list[Case]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from scripts.cine.study import CineError
 from scripts.networks import BLOCKS
 
+from .bars import PUBLISHED
+
 
 def ventricle(pred: Tensor) -> Tensor:
     """Labels as the bundle writes them: [8, T * F, X, Y] to [T * F, X, Y], one connected ventricle over the cycle."""
@@ -55,6 +57,18 @@ class Network:
     def __call__(self, frames: Tensor, factor: int, cyclic: bool = True) -> Tensor:
         """Eight blocks [8, T * F, X, Y] from acquired frames [T, X, Y]."""
         return run(self.module, frames, factor, cyclic)
+
+    @property
+    def knows_stacks(self) -> bool:
+        """Whether it corrects slices by what their whole stack says; the published network does not."""
+        return self.name != PUBLISHED and hasattr(self.module, "in_stack")
+
+    @torch.no_grad()
+    def in_stack(self, stack: Tensor, factor: int) -> Tensor:
+        """Eight blocks [8, T * F, X, Y, Z] from the acquired frames of a cyclic stack [Z, T, X, Y]."""
+        slices = torch.stack([self(frames, factor) for frames in stack], dim=-1)
+        corrected: Tensor = self.module.in_stack(slices.flatten(0, 1)[None])  # type: ignore[operator]
+        return corrected[0].unflatten(0, (BLOCKS, -1))
 
     def about(self) -> dict[str, str]:
         """Which file it was."""

@@ -27,7 +27,8 @@ NOTES = {
     "segmentation": "Dice is that of all frames and slices of a subject together, and the mean over subjects; "
     "distances are means over frames. Frames without: no such label in the truth; false: something was found there.",
     "velocity": "Errors in the true wall after removal of bulk motion (none along the long axis). RMSE over RMS: 1 is "
-    "what zero has. Curves are means over the true wall, or over the peer's own labels where it says so.",
+    "what zero has. Curves are means over the true wall, or over the peer's own labels where it says so. This network "
+    "sees a simulated slice in its stack, or alone where it says so.",
     "velocity_directions": "Bulk motion included. A peer that says zero has no direction: 90 degrees.",
     "velocity_peaks": "Found less true: bias, limits of agreement (1.96 SD). cm/s at RR = 1000 ms; times in ms. All "
     "peers are sought in the windows of the true end-systole. Missed: the truth has the peak, the peer has none.",

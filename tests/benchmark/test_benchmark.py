@@ -1,5 +1,6 @@
 """The command, on little data but for real."""
 
+import itertools
 import json
 
 import nibabel as nib
@@ -10,7 +11,7 @@ import torch
 from scripts.__main__ import main
 from scripts.benchmark.bars import find_bars
 from scripts.benchmark.benchmark import Settings, run_benchmark, write_result
-from scripts.benchmark.cases import patient_cases, phantom_case
+from scripts.benchmark.cases import patient_cases, phantom_case, phantom_stack
 from scripts.benchmark.contours import end_frames
 from scripts.benchmark.cost import Load, cost_rows, loads
 from scripts.benchmark.network import Network
@@ -45,7 +46,11 @@ def test_everything_but_cost_on_one_phantom_slice(ours, tmp_path):
     frames = {row["peer"]: row["psnr_ventricle_db"] for row in tables["interpolation"]}
     assert set(frames) == set(peers)
     assert frames["flow"] > frames["nearest"]
-    assert {row["peer"] for row in tables["velocity"]} == {"zero", "flow", "hdlnet", "hdlnet, own labels"}
+    mine = {"hdlnet", "hdlnet, slice alone"}
+    assert {row["peer"] for row in tables["velocity"]} == {"zero", "flow", *mine, *(f"{m}, own labels" for m in mine)}
+    found = {(row["peer"], row["component"]): row["rmse_cm_s"] for row in tables["velocity"]}
+    assert found["hdlnet", "radial"] == pytest.approx(found["hdlnet, slice alone", "radial"], rel=1e-3)
+    assert found["hdlnet", "longitudinal"] != pytest.approx(found["hdlnet, slice alone", "longitudinal"], rel=1e-3)
     assert {(row["frames_are"], row["label"]) for row in tables["segmentation"]} == {
         (kind, label) for kind in ("acquired", "interpolated") for label in ("myocardium", "pool", "ventricle")
     }
@@ -58,6 +63,22 @@ def test_everything_but_cost_on_one_phantom_slice(ours, tmp_path):
     for name in ("interpolation_phantom.png", "velocity_phantom.png"):
         assert (tmp_path / name).stat().st_size > 1000
         assert name in page
+
+
+def test_a_case_is_a_slice_of_its_stack():
+    for seed in (7, 8):
+        case, (stack, own) = phantom_case(seed, 4, 48), phantom_stack(seed, 4, 48)
+        torch.testing.assert_close(stack[own], case.frames)
+        assert stack.shape[1:] == case.frames.shape
+        assert all(not torch.equal(a, b) for a, b in itertools.pairwise(stack))
+
+
+@torch.no_grad()
+def test_a_stack_is_seen_as_the_network_sees_it(ours):
+    stack, _ = phantom_stack(7, 9, 48)
+    pred = ours.in_stack(stack[3:7], 2)
+    ours.module.upsampling_factor = 2
+    torch.testing.assert_close(pred, ours.module(stack[3:7].movedim(0, -1)[None])[0].unflatten(0, (8, -1)))
 
 
 def test_a_folder_of_studies_with_labels(ours, study):
