@@ -60,7 +60,8 @@ class HDLNet(nn.Module):
 
         Args:
             image: [N, T, X, Y] or [N, T, X, Y, Z] float32: T >= 3 magnitude frames of one RR interval at any scale,
-                in-plane spacing 1.5 mm, X and Y >= 32.
+                in-plane spacing 1.5 mm, X and Y >= 32. The Z slices of a stack lie side by side, equally far apart, in
+                either order: what they say together changes their velocities along the axis, see ``in_stack``.
 
         Returns:
             [N, 8 * T * F, X, Y(, Z)] float32, eight blocks of T * F frames: magnitude in the input's scale (at
@@ -87,7 +88,8 @@ class HDLNet(nn.Module):
         """Corrects velocities along the long axis by what all slices of a stack say together.
 
         ``forward`` does so with stacks. Who runs it slice by slice calls this afterwards, once: slices by themselves
-        do not tell how high they cut the ventricle.
+        do not tell how high they cut the ventricle. A cine that ends is looked at as if it were closed. In training
+        slices stay by themselves.
 
         Args:
             pred: [N, 8 * T * F, X, Y, Z] float32, what ``forward`` makes of slices that lie side by side, equally far
@@ -96,6 +98,8 @@ class HDLNet(nn.Module):
         Returns:
             The same tensor; with fewer than three slices that hold a ventricle as it was.
         """
+        if self.training:
+            return pred
         # In place, since stacks are large; no gradient flows through the correction.
         blocks = pred.detach().unflatten(1, (8, -1))  # BLOCKS: TorchScript knows no constants of a module
         measured = torch.stack([self.stack.measure(blocks[..., z]) for z in range(pred.shape[4])], dim=1)

@@ -122,6 +122,7 @@ class StackPrior(nn.Module):
             RR = 1000 ms.
         """
         # What is less is no ventricle, and engines round it differently.
+        blocks = blocks.float()
         labels = torch.where(blocks[:, 2:4] > 2e-3, blocks[:, 2:4], torch.zeros_like(blocks[:, 2:4]))
         pool, whole, plane = labels[:, 1], labels.sum(1), blocks[:, 4:6]
         sizes = (pool.sum((2, 3)), whole.sum((2, 3)), growth(pool, plane), growth(whole, plane))
@@ -202,12 +203,13 @@ def following(ventricle: Tensor, reach: float = FOLLOWING) -> Tensor:
         reach: distance over which it stops, pixels.
 
     Returns:
-        [N, T, X, Y] float, 0 to 1.
+        [N, T, X, Y] float, 0 to 1; 0 in frames without a ventricle.
     """
+    there = (ventricle.sum((2, 3), keepdim=True) > 1).to(ventricle.dtype)
     area = ventricle.sum((2, 3), keepdim=True).clamp_min(1)
     x = torch.arange(ventricle.shape[2], device=ventricle.device, dtype=ventricle.dtype).unsqueeze(1)
     y = torch.arange(ventricle.shape[3], device=ventricle.device, dtype=ventricle.dtype).unsqueeze(0)
     dx = x - (ventricle * x).sum((2, 3), keepdim=True) / area
     dy = y - (ventricle * y).sum((2, 3), keepdim=True) / area
     beyond = torch.sqrt(dx * dx + dy * dy) - torch.sqrt(area / math.pi) * 1.2
-    return torch.exp(-beyond.clamp_min(0) / reach)
+    return torch.exp(-beyond.clamp_min(0) / reach) * there

@@ -130,6 +130,11 @@ def test_tissue_follows_the_ventricle_less_with_distance():
     assert row[-1] == pytest.approx(math.exp(-(43 - 1.2 * math.sqrt(disc.sum() / math.pi)) / 15), rel=1e-4)
 
 
+def test_a_frame_without_a_ventricle_moves_nothing():
+    assert (following(torch.zeros(1, 2, 40, 40)) == 0).all()
+    assert (following(torch.full((1, 1, 40, 40), 5e-4)) == 0).all()
+
+
 @pytest.fixture(scope="module")
 def pred():
     """What a network could make of a stack of five round walls, two frames by three: [1, 8 * 6, 48, 48, 5]."""
@@ -161,6 +166,22 @@ def test_the_mean_along_the_axis_becomes_what_the_stack_says_and_nothing_else_ch
 
 
 @torch.no_grad()
+def test_in_training_slices_stay_by_themselves(prior, pred):
+    network = HDLNet()
+    network.stack.load_state_dict(prior.state_dict())
+    assert torch.equal(network.train().in_stack(pred.clone()), pred)
+    assert not torch.equal(network.eval().in_stack(pred.clone()), pred)
+
+
+@torch.no_grad()
+def test_half_precision_is_corrected_alike(prior, pred):
+    network = HDLNet().eval()
+    network.stack.load_state_dict(prior.state_dict())
+    coarse = network.in_stack(pred.half()).float()
+    torch.testing.assert_close(coarse, network.in_stack(pred.clone()), atol=0.02, rtol=0.01)
+
+
+@torch.no_grad()
 def test_two_slices_stay_as_they_are_in_any_engine(prior, pred):
     network = HDLNet().eval()
     network.stack.load_state_dict(prior.state_dict())
@@ -180,7 +201,7 @@ def test_a_stack_is_its_slices_and_what_they_say_together():
 
 
 def test_a_loss_reaches_the_network_through_a_stack():
-    network = HDLNet(upsampling_factor=1)
+    network = HDLNet(upsampling_factor=1).eval()
     pred = network(torch.rand(1, 3, 32, 32, 3))
     pred.unflatten(1, (8, -1))[:, 6].square().mean().backward()
     assert network.synthesis.velocity_out.weight.grad.abs().max() > 0
