@@ -152,9 +152,10 @@ class OnnxNetwork(nn.Module):
 
 
 class StackInferer:
-    """Gives slice after slice of a stack that the network has seen as a whole.
+    """Gives slice after slice, once, of a stack that the network has seen as a whole.
 
-    The rest of inference.json then needs the memory of one slice.
+    It holds pred of the whole stack, 32 bytes a pixel (of 1.5 mm) and frame; what the rest of inference.json makes of
+    it, several times as much, it then makes slice by slice.
 
     Args:
         parser: inference.json, with one file a slice as its dataset.
@@ -168,7 +169,7 @@ class StackInferer:
         """Return the next slice's pred; the first call makes all."""
         if self.slices is None:
             self.slices = iter(self._see(network).split(1, dim=-1))
-        return convert_to_dst_type(next(self.slices), inputs)[0]
+        return convert_to_dst_type(next(self.slices), inputs, device="cpu")[0]
 
     def _see(self, network: nn.Module) -> Tensor:
         dataset = self.parser.get_parsed_content("dataset")

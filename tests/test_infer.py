@@ -7,12 +7,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import run
+from monai.bundle import ConfigParser, run
 from torch import Tensor, nn
 
 from scripts.cine.nifti import write_study
 from scripts.cine.study import CineError, Study
-from scripts.infer import OUTPUTS, OnnxNetwork, frame_factor, infer
+from scripts.infer import OUTPUTS, OnnxNetwork, StackInferer, frame_factor, infer
 from tests.cine.conftest import oblique_affine
 
 RR_MS = (700.0, 900.0)
@@ -102,6 +102,21 @@ def test_a_stack_becomes_what_the_bundle_makes_of_it(bundle: Path, source: Path,
     for key in OUTPUTS:
         made, stock = (nib.load(folder / f"heart_{key}.nii.gz") for folder in (out, tmp_path / "bundle"))
         np.testing.assert_allclose(made.get_fdata(), stock.get_fdata(), atol=2e-3, err_msg=key)
+
+
+def test_slices_of_a_stack_come_back_to_the_processor() -> None:
+    content = {
+        "dataset": [{"image": torch.full((3, 4, 4, 1), float(z))} for z in range(3)],
+        "slice_by_slice": lambda image, network: network(image),
+        "in_stack": lambda network, pred: pred + pred.sum(-1, keepdim=True),
+    }
+    parser = ConfigParser(content)
+    inferer = StackInferer(parser)
+    for z in range(3):
+        given = torch.empty(1, 3, 4, 4, 1, device="meta")  # as if on an accelerator
+        found = inferer(given, nn.Identity())
+        assert found.device.type == "cpu"
+        assert (found == z + 3).all()
 
 
 def test_auto_aims_at_fifty_frames() -> None:
