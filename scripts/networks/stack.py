@@ -153,8 +153,7 @@ class StackPrior(nn.Module):
         rates = (measured[:, :, 4:], faster.clamp(-8, 8), wider.clamp(-20, 20) / 3)
         # No single slice that was segmented badly may say more than a ventricle does.
         own = torch.cat((torch.cat(change, dim=2).clamp(-2.5, 2.5), torch.cat(rates, dim=2)), dim=2)
-        share = (shown / shown.sum(1, keepdim=True).clamp_min(1)).unsqueeze(-1).unsqueeze(-1)
-        volume = (torch.cat((wall, pool), dim=2) * share).sum(1)
+        volume = mean_over(torch.cat((wall, pool), dim=2), shown)
         volume = (volume / (volume.mean(2, keepdim=True) + 1) - 1) * torch.tensor([10.0, 4.0]).to(areas).unsqueeze(1)
         changing = torch.cat((mean_over(own, shown), slope_over(own, shown, level), volume), dim=1)
         lasting = (count / 10 - 0.8, mean_over(size - 1, shown).squeeze(2), changing.std(2))

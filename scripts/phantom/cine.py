@@ -1,7 +1,7 @@
 """A phantom cine of slices: everything the scanner would see, and the truth behind it."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -95,8 +95,7 @@ def image_stack(
     below = max(0, math.floor((own + float(ventricle.geometry.cap)) / gap_mm))
     cines = []
     for step in range(above, -below - 1, -1):
-        level = ventricle.geometry.level + step * gap_mm
-        section = Ventricle(replace(ventricle.geometry, level=level), ventricle.motion)
+        section = ventricle.at(ventricle.geometry.level + step * gap_mm)
         cines.append(_image(anatomy, scanner, section, rr, frames, size, pixel_mm))
     return cines, above
 

@@ -119,8 +119,7 @@ def _write_study(root: Path, name: str, seed: int, form: str, stack: str, frames
     axes = pixel_axes(FULL_PIXELS, FULL_PIXELS, pixel_mm)
     pictures, truth = [], {}
     for k, offset in enumerate(torch.linspace(-0.35, 0.35, SUBSLICES) * min(gap_mm, 8.0)):
-        part = type(heart)(dataclasses.replace(heart.geometry, level=levels + offset), heart.motion)
-        picture, labels, motion = film(anatomy, part, axes, time)
+        picture, labels, motion = film(anatomy, heart.at(levels + offset), axes, time)
         pictures.append(picture)
         if k == SUBSLICES // 2:
             truth = {"label": labels, "velocity": motion / 10 * (1000 / rr_ms)}

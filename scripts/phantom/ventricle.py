@@ -12,7 +12,7 @@ exact at every pixel of a fixed slice. Lengths in mm, time in fractions of the c
 which is mm/s at RR = 1000 ms.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -146,6 +146,10 @@ class Ventricle:
     def __init__(self, geometry: Geometry, motion: Motion) -> None:
         self.geometry = geometry
         self.motion = motion
+
+    def at(self, level: Tensor) -> "Ventricle":
+        """The same ventricles cut elsewhere: level [B] float, mm above the apex."""
+        return Ventricle(replace(self.geometry, level=level), self.motion)
 
     def translation(self, time: Tensor) -> tuple[Tensor, Tensor]:
         """Rigid translation and its velocity: [B, T] to two tensors [B, T, 2], mm and mm a cycle."""

@@ -1,4 +1,4 @@
-"""The very last stage: whole beats through the whole network, whose longitudinal curves learn to peak as they should.
+"""The stage of peaks: whole beats through the whole network, whose longitudinal curves learn to peak as they should.
 
 What is likely at every single time is not likely as a whole: where nobody can tell when a wave comes, the mean of all
 possible ones is lower than any of them. Its peak is what a reader takes from a curve.
@@ -25,7 +25,7 @@ class WholeBeats(Dataset):
         workers: processes that simulate, as in ``Simulated.each``.
     """
 
-    def __init__(self, slices: Simulated, seed: int, workers: int = 0) -> None:
+    def __init__(self, slices: Simulated[Source], seed: int, workers: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
         made = tqdm(slices.each(workers), desc="whole beats", total=len(slices), mininterval=5)
         self.beats = [whole_beat(source, generator) for source in made if source.throughout]
@@ -65,7 +65,7 @@ def longitudinal(slope: Tensor) -> Tensor:
 
 
 class PeakStage(nn.Module):
-    """The last stage: what the beat says of the mean longitudinal velocity, judged by what the whole network makes.
+    """The stage of peaks: what the beat says of the mean longitudinal velocity, judged by what the whole network makes.
 
     What it says of both others stays: motion in the plane is seen, and peaks about as high as it should.
 

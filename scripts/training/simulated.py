@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,61 +25,65 @@ what is hard."""
 FRAMES = (48, 54, 60)
 """Frames of phantom slices, in turn."""
 
+Made = TypeVar("Made", Source, dict[str, Tensor])
 
-class Simulated(Dataset):
-    """Simulated slices by number, each from a seed of its own: the same one, whichever process makes it.
+
+class Simulated(Dataset, Generic[Made]):
+    """Simulated slices or stacks by number, each from a seed of its own: the same one, whichever process makes it.
 
     Args:
-        make: makes the slice of a number from a source of randomness.
+        make: makes that of a number from a source of randomness.
         count: how many there are.
         seed: seed of all.
     """
 
-    def __init__(self, make: Callable[[int, torch.Generator], Source], count: int, seed: int) -> None:
-        self.make, self.count, self.seed = make, count, seed
+    def __init__(self, make: Callable[[int, torch.Generator], Made], count: int, seed: int) -> None:
+        self.make: Callable[[int, torch.Generator], Made] = make
+        self.count, self.seed = count, seed
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Source:
-        """Makes one slice."""
+    def __getitem__(self, index: int) -> Made:
+        """Makes one."""
         return self.make(index, torch.Generator().manual_seed(self.seed * 1_000_003 + index))
 
-    def each(self, workers: int, ahead: int = 2) -> Iterator[Source]:
-        """Makes one slice after the other; other processes begin at once.
+    def each(self, workers: int, ahead: int = 2) -> Iterator[Made]:
+        """Makes one after the other; other processes begin at once.
 
         Args:
             workers: how many processes share them; 0 or 1 makes them here, when they are asked for.
             ahead: how many each process makes before they are asked for.
 
         Returns:
-            ``count`` sources, in the order of their numbers.
+            ``count`` of them, in the order of their numbers.
         """
         # One process of one thread would be slower than this one with all of its threads.
         workers = workers if workers > 1 else 0
         loader = DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=ahead if workers else None)
         return map(_own, loader)
 
-    def all(self, workers: int, what: str) -> list[Source]:
-        """Makes all slices.
+    def all(self, workers: int, what: str) -> list[Made]:
+        """Makes all.
 
         Args:
             workers: how many processes share them, as in ``each``.
             what: the progress bar's name.
 
         Returns:
-            ``count`` sources.
+            ``count`` of them.
         """
         return list(tqdm(self.each(workers), desc=what, total=self.count, mininterval=5))
 
 
-def _own(source: Source) -> Source:
+def _own(made: Made) -> Made:
     """Takes out of shared memory, of which there may be little, what a worker sent."""
-    sent: dict[str, Any] = {k: v.clone() for k, v in vars(source).items() if isinstance(v, Tensor) and v.is_shared()}
-    return replace(source, **sent)
+    fields: dict[str, Any] = made if isinstance(made, dict) else vars(made)
+    fields |= {k: v.clone() for k, v in fields.items() if isinstance(v, Tensor) and v.is_shared()}
+    return made
 
 
-def phantom_slices(count: int, seed: int, size: int, ranges: Ranges | None = None) -> Simulated:
+def phantom_slices(count: int, seed: int, size: int, ranges: Ranges | None = None) -> Simulated[Source]:
     """Phantom slices of 48, 54 or 60 frames, to be made.
 
     Args:

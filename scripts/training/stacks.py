@@ -1,11 +1,11 @@
 """Stacks: what the network sees of the slices of simulated ventricles, and how their walls move along the long axis."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
 from scripts.networks import BLOCKS, HDLNet
 from scripts.networks.stack import STACK_TIMES, places
@@ -13,7 +13,7 @@ from scripts.phantom.cine import image_stack
 from scripts.phantom.scanner import add_noise
 
 from .beats import USUAL
-from .simulated import HEARTS
+from .simulated import HEARTS, Simulated
 from .sources import wall_curves
 
 Stack = dict[str, Tensor]
@@ -25,53 +25,44 @@ ACQUIRED = (9, 9, 9, 9, 9, 9, 12, 18, 18, 36)
 """Acquired frames of imaged stacks, as often as they come: six-fold down-sampling is the main case."""
 
 
-class ImagedStacks(Dataset):
-    """Stacks of simulated slices, imaged and seen by the network: the same ones, whichever process makes them.
+def imaged_stacks(network: HDLNet, count: int, seed: int, size: int = 96) -> Simulated[Stack]:
+    """Stacks of simulated slices, imaged and seen by a network, to be made.
 
     Args:
         network: the network that sees them, slice by slice.
         count: how many.
         seed: seed of the phantom.
         size: pixels along each side.
+
+    Returns:
+        ``count`` stacks.
     """
+    return Simulated(partial(_imaged, network=network.eval(), size=size), count, seed)
 
-    def __init__(self, network: HDLNet, count: int, seed: int, size: int = 96) -> None:
-        self.network, self.count, self.seed, self.size = network.eval(), count, seed, size
 
-    def __len__(self) -> int:
-        return self.count
-
-    @torch.no_grad()
-    def __getitem__(self, index: int) -> Stack:
-        """Images a stack and runs the network on it."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-        wide, draw = torch.rand(2, generator=generator).tolist()
-        gap_mm = 8 + 2 * draw if wide < 0.7 else 10 + 12 * draw
-        step = STACK_TIMES // ACQUIRED[int(torch.randint(len(ACQUIRED), (1,), generator=generator))]
-        slices, _ = image_stack(generator, STACK_TIMES, self.size, gap_mm, ranges=replace(HEARTS, outside=0.0))
-        self.network.upsampling_factor = step
-        measured, curves, known = [], [], []
-        for cine in slices:
-            noisy = add_noise(cine.magnitude, cine.scanner.noise[:, None, None, None], generator)
-            blocks = self.network(noisy[:, ::step]).unflatten(1, (BLOCKS, -1))
-            wall = cine.labels[0] == 1
-            measured.append(self.network.stack.measure(blocks)[0])
-            curves.append(wall_curves(wall, cine.velocity[0])[:, 2])
-            known.append(float(wall.flatten(1).any(1).all()))
-        return {"measured": torch.stack(measured), "curves": torch.stack(curves), "known": torch.tensor(known)}
-
-    def all(self, workers: int) -> list[Stack]:
-        """Makes all stacks, shared by some processes."""
-        loader = DataLoader(self, batch_size=None, num_workers=workers if workers > 1 else 0)
-        made = tqdm(loader, desc="stacks", total=self.count, mininterval=5)
-        return [{k: v.clone() for k, v in stack.items()} for stack in made]
+@torch.no_grad()
+def _imaged(_: int, generator: torch.Generator, network: HDLNet, size: int) -> Stack:
+    wide, draw = torch.rand(2, generator=generator).tolist()
+    gap_mm = 8 + 2 * draw if wide < 0.7 else 10 + 12 * draw
+    step = STACK_TIMES // ACQUIRED[int(torch.randint(len(ACQUIRED), (1,), generator=generator))]
+    slices = image_stack(generator, STACK_TIMES, size, gap_mm, ranges=replace(HEARTS, outside=0.0))[0]
+    network.upsampling_factor = step
+    measured, curves, known = [], [], []
+    for cine in slices:
+        noisy = add_noise(cine.magnitude, cine.scanner.noise[:, None, None, None], generator)
+        blocks = network(noisy[:, ::step]).unflatten(1, (BLOCKS, -1))
+        wall = cine.labels[0] == 1
+        measured.append(network.stack.measure(blocks)[0])
+        curves.append(wall_curves(wall, cine.velocity[0])[:, 2])
+        known.append(float(wall.flatten(1).any(1).all()))
+    return {"measured": torch.stack(measured), "curves": torch.stack(curves), "known": torch.tensor(known)}
 
 
 class Stacks(Dataset):
     """Random views of stacks: without an end, with every second slice alone, in either order.
 
     Args:
-        imaged: stacks as ``ImagedStacks`` makes them.
+        imaged: stacks as ``imaged_stacks`` makes them.
         seed: seed of the draws.
         length: samples an epoch.
     """

@@ -1,7 +1,5 @@
-"""The very last stage: longitudinal peaks as high as they are, by one row of one layer, through the whole network."""
+"""The stage of peaks: longitudinal peaks as high as they are, by one row of one layer, through the whole network."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +11,8 @@ from scripts.training.peaks import PeakStage, WholeBeats, peak_bias, peak_loss, 
 from scripts.training.simulated import HEARTS, Simulated, phantom_sources
 from scripts.training.sources import real_sources
 from scripts.training.sunnybrook import RealSlice
+
+from .overlay import changed_by
 
 LAYER = {"synthesis.beat.curves.weight", "synthesis.beat.curves.bias"}
 
@@ -106,16 +106,4 @@ def test_the_longitudinal_velocity_learns_from_what_the_whole_network_makes(slic
 @pytest.mark.slow
 @pytest.mark.integration
 def test_the_config_writes_weights_of_which_one_layer_is_new(root, tmp_path):
-    files = "['bundle/configs/train_beat.json','bundle/configs/train_peaks.json']"
-    start = root / "bundle/models/model.pt"
-    small = {
-        "start": start, "output_dir": tmp_path, "phantoms": 10, "size": 48, "max_epochs": 1, "epoch_length": 2,
-        "workers": 0,
-    }  # fmt: skip
-    options = [part for key, value in small.items() for part in (f"--{key}", str(value))]
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", files, *options]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-9000:]
-    old, new = (torch.load(p, weights_only=True) for p in (start, tmp_path / "model.pt"))
-    changed = {name for name in old if not torch.equal(old[name], new[name])}
-    assert changed == LAYER
+    assert changed_by("train_peaks", root, tmp_path, phantoms=10, size=48) == LAYER
