@@ -40,7 +40,8 @@ def test_an_imaged_stack_is_what_the_network_sees_of_it():
     moved = first["curves"].abs().mean(1)[first["known"] > 0]
     assert moved[0] > moved[-1]
     again = imaged.all(2, "stacks")
-    assert all(torch.equal(again[1][k], second[k]) for k in second)
+    # Several processes have fewer threads each, which add up in another order.
+    torch.testing.assert_close(again[1], second, rtol=1e-5, atol=1e-4)
 
 
 def test_a_batch_holds_slices_of_one_stack_evenly_apart_in_either_order(made):
