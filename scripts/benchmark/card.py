@@ -36,8 +36,8 @@ class Shown:
 
 LABELS = ("frames_are", "label", "dice", "hd95_mm", "surface_distance_mm", "frames_without", "false")
 PEAKS = (
-    *("component", "marker", "n", "missed", "value_correlation", "value_bias", "value_low", "value_high"),
-    *("time_bias", "time_low", "time_high"),
+    *("component", "marker", "n", "missed", "value_correlation", "value_correlation_from", "value_correlation_to"),
+    *("value_bias", "value_low", "value_high", "time_bias", "time_low", "time_high"),
 )
 SHOWN = (
     Shown(
@@ -76,8 +76,8 @@ SHOWN = (
     ),
     Shown(
         "velocity_peaks",
-        "Peaks of this network's mean curves over its own labels, less the true ones: bias and limits of agreement, "
-        "cm/s and ms at RR = 1000 ms:",
+        "Peaks of this network's mean curves over its own labels, less the true ones: correlation and its 95 % "
+        "confidence interval, bias and limits of agreement, cm/s and ms at RR = 1000 ms:",
         PEAKS,
         {"peer": f"{OURS}, own labels"},
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
@@ -153,6 +155,24 @@ def correlation(found: ArrayLike, wanted: ArrayLike) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def correlation_interval(value: float, count: int) -> tuple[float, float]:
+    """Tells how sure a correlation is.
+
+    Source: Fisher, Metron 1921, "On the probable error of a coefficient of correlation deduced from a small sample".
+
+    Args:
+        value: Pearson's correlation.
+        count: of how many pairs.
+
+    Returns:
+        Its 95 % confidence interval; NaN for fewer than four pairs.
+    """
+    if count < 4 or not abs(value) < 1:
+        return float("nan"), float("nan")
+    middle, reach = math.atanh(value), 1.96 / math.sqrt(count - 3)
+    return math.tanh(middle - reach), math.tanh(middle + reach)
+
+
 def bland_altman(found: ArrayLike, wanted: ArrayLike) -> dict[str, float]:
     """Agreement of two measurements of the same things.
 
@@ -163,16 +183,20 @@ def bland_altman(found: ArrayLike, wanted: ArrayLike) -> dict[str, float]:
         wanted: the other, in the same order.
 
     Returns:
-        n, bias (found less wanted), low and high limits of agreement (bias -+ 1.96 standard deviations), correlation;
-        NaN where there are too few.
+        n, bias (found less wanted), low and high limits of agreement (bias -+ 1.96 standard deviations), correlation
+        and its 95 % confidence interval; NaN where there are too few.
     """
     apart = np.asarray(found, float) - np.asarray(wanted, float)
     bias = float(apart.mean()) if len(apart) else float("nan")
     spread = 1.96 * float(apart.std(ddof=1)) if len(apart) > 1 else float("nan")
+    related = correlation(found, wanted)
+    sure_from, sure_to = correlation_interval(related, len(apart))
     return {
         "n": len(apart),
         "bias": bias,
         "low": bias - spread,
         "high": bias + spread,
-        "correlation": correlation(found, wanted),
+        "correlation": related,
+        "correlation_from": sure_from,
+        "correlation_to": sure_to,
     }

@@ -6,6 +6,7 @@ import torch
 
 from scripts.benchmark.metrics import (
     bland_altman,
+    correlation_interval,
     dice,
     direction_sums,
     psnr,
@@ -88,3 +89,14 @@ def test_agreement_by_hand():
     assert result["high"] - result["bias"] == pytest.approx(1.96 * np.std([1, 1, 0.5], ddof=1))
     assert result["correlation"] == pytest.approx(np.corrcoef([1, 3, 5], [0, 2, 4.5])[0, 1])
     assert np.isnan(bland_altman([], [])["bias"])
+
+
+def test_how_sure_a_correlation_is_by_hand():
+    # atanh(0.5) = 0.549306; 28 pairs: 1.96 / 5 = 0.392 to either side.
+    assert correlation_interval(0.5, 28) == pytest.approx((np.tanh(0.157306), np.tanh(0.941306)), abs=1e-5)
+    low, high = correlation_interval(-0.5, 28)
+    assert (-high, -low) == pytest.approx(correlation_interval(0.5, 28))
+    assert np.isnan(correlation_interval(0.5, 3)).all()
+    assert np.isnan(correlation_interval(float("nan"), 28)).all()
+    rows = bland_altman([1.0, 3.0, 5.0, 4.0], [0.0, 2.0, 4.5, 5.0])
+    assert rows["correlation_from"] < rows["correlation"] < rows["correlation_to"] < 1
