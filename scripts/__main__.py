@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,8 @@ def main(arguments: list[str]) -> int:
         arguments: what follows ``python -m scripts``.
 
     Returns:
-        The exit code: 0, 1 if the input cannot be used (one line on stderr says why), 2 if the command line is wrong.
+        The exit code: 0, 1 if the input cannot be used (one line on stderr says why), 2 if the command line is wrong,
+        130 if it was interrupted.
     """
     words_of_name = 2 if " ".join(arguments[:2]) in COMMANDS else 1
     name = " ".join(arguments[:words_of_name]) or "--help"
@@ -74,6 +76,9 @@ def main(arguments: list[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
     if isinstance(result, str):
         print(result)
     return 0
@@ -126,4 +131,5 @@ def is_about_input(error: ValueError | OSError) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is half done is cleaned up
     sys.exit(main(sys.argv[1:]))

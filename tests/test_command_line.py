@@ -23,6 +23,8 @@ def work(source: str, out: str = "there", number: int = 1, by: str | None = None
         raise FileNotFoundError("missing: no such file")
     if source == "bug":
         raise ValueError("a bug")
+    if source == "interrupted":
+        raise KeyboardInterrupt
     work.calls.append((source, out, number) if by is None else (source, by, at))
     return f"wrote {out}"
 
@@ -86,6 +88,11 @@ def test_input_that_cannot_be_used_ends_with_1_and_one_line(
 ) -> None:
     assert command_line.main(["work", source]) == 1
     assert capsys.readouterr().err == line + "\n"
+
+
+def test_an_interruption_ends_with_130_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["work", "interrupted"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -1,6 +1,10 @@
 """`python -m scripts infer` runs the bundle's own configuration, slice by slice, on a network made up for the test."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -171,3 +175,19 @@ def test_onnx_gets_the_inputs_it_names(names: tuple[str, ...], optional: bool, t
     network.upsampling_factor, network.cyclic = 4, 0
     image = torch.rand(1, 3, 4, 5, 2)
     torch.testing.assert_close(network(image), image + (1.5 if "fractions" in names else 0))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_stops_it_finds_no_part_of_a_result(
+    number: signal.Signals, bundle: Path, source: Path, root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results" / "out"
+    command = [sys.executable, "-m", "scripts", "infer", str(source), str(out), "--bundle", str(bundle)]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    while not list(out.parent.glob(".out-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.communicate(timeout=60)[1].splitlines()[-1] == "error: interrupted"
+    assert process.returncode == 130
+    assert not out.parent.exists()

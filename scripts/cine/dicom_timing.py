@@ -139,7 +139,7 @@ def _rr(
         return _TRIGGER, span, (f"no tag states RR: it was taken from what {_TRIGGER} covers",)
     raise CineError(
         f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
-        f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give rr_ms"
+        f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give --rr_ms"
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from .folder import MANIFEST
 from .manifest import read_manifest, study_from, write_manifest
 from .phase import FULL_SCALE
-from .study import RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
+from .study import LEAST_FRAMES, RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
 
 SUFFIXES = (".nii.gz", ".nii")
 UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
@@ -61,6 +61,8 @@ def read_nifti(path: str | Path, rr_ms: float | None = None) -> Study:
         if content.get("image") == path.name:
             rr_ms = None if rr_ms is None else require_rr(rr_ms)
             return study_from(content, pixels if pixels.ndim == 4 else pixels[:, :, None], affine, beside, rr_ms)
+    if pixels.shape[-1] < LEAST_FRAMES:
+        raise CineError(f"{path}: found {pixels.shape[-1]} frame(s), expected a cine of at least {LEAST_FRAMES}")
     _refuse_phase(pixels, path)
     rr, provenance, notes = _timing(path, header, pixels, rr_ms)
     if pixels.ndim == 3:
@@ -90,7 +92,7 @@ def _refuse_stack(pixels: NDArray, path: Path) -> None:
         raise CineError(
             f"{path}: found a 3D image of shape {pixels.shape} whose first and last frame correlate by {likeness:.2f}, "
             f"expected at least {_ALIKE:g} in a cine: it looks like a static stack of slices; if it is a cine "
-            "(X, Y, T) of one slice, give rr_ms"
+            "(X, Y, T) of one slice, give --rr_ms"
         )
 
 
@@ -243,9 +245,9 @@ def _timing(
         raise CineError(
             f"{path}: found a 3D image of shape {pixels.shape} whose header states no plausible frame duration "
             f"({stated}): "
-            "it may be a static stack of slices; if it is a cine (X, Y, T) of one slice, give rr_ms"
+            "it may be a static stack of slices; if it is a cine (X, Y, T) of one slice, give --rr_ms"
         )
     limits = f"{RR_RANGE_MS[0]:.0f} to {RR_RANGE_MS[1]:.0f} ms"
     raise CineError(
-        f"{path}: found no plausible frame duration ({stated}), expected one that gives RR = {limits}; give rr_ms"
+        f"{path}: found no plausible frame duration ({stated}), expected one that gives RR = {limits}; give --rr_ms"
     )

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 #: RR intervals that a human heart can have, in ms (24 to 240 beats a minute). Else the unit or the tag is wrong.
 RR_RANGE_MS = (250.0, 2500.0)
+LEAST_FRAMES = 3
 
 #: Right, posterior, head in RAS: where the base lies. X x Y of an image viewed from the apex points there.
 APEX_TO_BASE = np.array([1.0, -1.0, 1.0])
@@ -221,8 +222,8 @@ class Study:
         if self.magnitude.ndim != 4 or 0 in self.magnitude.shape:
             raise CineError(f"magnitude: found shape {self.magnitude.shape}, expected (X, Y, Z, T)")
         _, _, slices, frames = self.magnitude.shape
-        if frames < 3:
-            raise CineError(f"magnitude: found {frames} frame(s) a slice, expected a cine of at least 3")
+        if frames < LEAST_FRAMES:
+            raise CineError(f"magnitude: found {frames} frame(s) a slice, expected a cine of at least {LEAST_FRAMES}")
         expected = {"affine": (4, 4), "rr_ms": (slices,), "frame_times_ms": (slices, frames)}
         for name, shape in expected.items():
             found = getattr(self, name)

@@ -228,7 +228,7 @@ def test_temporal_positions_come_before_instance_numbers(study: Study, write: Ca
 def test_rr_ms_stands_in_for_missing_timing(write: Callable[..., Path]) -> None:
     folder = write()
     edit(folder, without("NominalInterval", "HeartRate", "TriggerTime"))
-    with pytest.raises(CineError, match=r"missing timing.*NominalInterval = None.*give rr_ms"):
+    with pytest.raises(CineError, match=r"missing timing.*NominalInterval = None.*give --rr_ms"):
         read_dicom(folder)
     found = read_dicom(folder, rr_ms=900)
     np.testing.assert_allclose(found.frame_times_ms[0], np.arange(FRAMES) * 900 / FRAMES)

@@ -52,7 +52,7 @@ def test_a_3d_cine_says_so_in_its_header(study: Study, tmp_path: Path) -> None:
 def test_a_static_stack_with_a_repetition_time_is_no_cine(share: float, study: Study, tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", beating(study, share), 0.045, "sec")  # as dcm2niix writes a stack
     words = r"a.nii: found a 3D image of shape \(20, 24, 8\) whose first and last frame correlate by 0\.\d\d, expected "
-    with pytest.raises(CineError, match=rf"{words}at least 0.6 .*it looks like a static stack of slices.*give rr_ms"):
+    with pytest.raises(CineError, match=rf"{words}at least 0.6 .*it looks like a static stack of slices.*give --rr_ms"):
         read_nifti(path)
     assert read_nifti(path, rr_ms=900).shape == (20, 24, 1, 8)
 
@@ -80,7 +80,7 @@ def test_the_affine_is_in_mm_whatever_the_unit(
 @pytest.mark.parametrize(("duration", "unit"), [(0.1, None), (0, "sec"), (1, "sec"), (0.003, "sec")])
 def test_a_static_stack_is_no_cine(duration: float, unit: str | None, study: Study, tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", study.magnitude[..., 0], duration, unit)
-    with pytest.raises(CineError, match=r"a.nii: found a 3D image.*static stack of slices.*give rr_ms"):
+    with pytest.raises(CineError, match=r"a.nii: found a 3D image.*static stack of slices.*give --rr_ms"):
         read_nifti(path)
     assert read_nifti(path, rr_ms=900).shape == (20, 24, 1, 3)
 
@@ -88,9 +88,16 @@ def test_a_static_stack_is_no_cine(duration: float, unit: str | None, study: Stu
 @pytest.mark.parametrize(("duration", "unit"), [(1, "sec"), (1, None), (0, "msec")])
 def test_a_4d_file_without_plausible_timing(duration: float, unit: str | None, study: Study, tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", study.magnitude, duration, unit)
-    with pytest.raises(CineError, match=r"no plausible frame duration \(pixdim\[4\] = .*give rr_ms"):
+    with pytest.raises(CineError, match=r"no plausible frame duration \(pixdim\[4\] = .*give --rr_ms"):
         read_nifti(path)
     np.testing.assert_allclose(read_nifti(path, rr_ms=900).rr_ms, 900)
+
+
+@pytest.mark.parametrize("rr_ms", [None, 900])
+def test_one_frame_is_no_cine_whatever_its_timing(rr_ms: float | None, study: Study, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", study.magnitude[..., :1], 0.1, "sec")
+    with pytest.raises(CineError, match=r"a.nii: found 1 frame\(s\), expected a cine of at least 3"):
+        read_nifti(path, rr_ms=rr_ms)
 
 
 def test_rr_ms_that_disagrees_with_the_header_is_noted(study: Study, tmp_path: Path) -> None:
