@@ -13,8 +13,7 @@ from torch import Tensor
 
 from scripts.cine.nifti import is_nifti, load_nifti, stem
 from scripts.cine.study import CineError, seen_from_apex
-from scripts.phantom.cine import PhantomCine, image_cines, image_stack
-from scripts.phantom.scanner import add_noise
+from scripts.phantom.cine import image_cines, image_stack
 from scripts.training.losses import region
 from scripts.training.sunnybrook import HELD_OUT, NOT_POOL, PIXEL_MM, RealSlice, load_cines, load_pairs
 
@@ -95,7 +94,7 @@ def phantom_case(seed: int, frames: int = FRAMES, size: int = SIZE) -> Case:
     """
     cine = image_cines(torch.Generator().manual_seed(seed), 1, frames, size)
     gain = RAW_MEAN / float(cine.magnitude.mean())
-    name, noisy = f"phantom-{seed}", _noisy(cine, NOISE_SEED + seed)
+    name, noisy = f"phantom-{seed}", cine.scanned(torch.Generator().manual_seed(NOISE_SEED + seed))[0]
     return Case(name, name, noisy * gain, cine.magnitude[0] * gain, dict(enumerate(cine.labels[0])), cine.velocity[0])
 
 
@@ -115,13 +114,8 @@ def phantom_stack(seed: int, frames: int = FRAMES, size: int = SIZE) -> tuple[Te
     gain = RAW_MEAN / float(slices[own].magnitude.mean())
     # The case's own slice has the case's own noise.
     seeds = [NOISE_SEED * (1 if z == own else 3 + z) + seed for z in range(len(slices))]
-    return torch.stack([_noisy(cine, s) * gain for cine, s in zip(slices, seeds, strict=True)]), own
-
-
-def _noisy(cine: PhantomCine, seed: int) -> Tensor:
-    """One slice as a scanner shows it, [T, X, Y]."""
-    sigma = cine.scanner.noise[:, None, None, None]
-    return add_noise(cine.magnitude, sigma, torch.Generator().manual_seed(seed))[0]
+    generators = [torch.Generator().manual_seed(s) for s in seeds]
+    return torch.cat([cine.scanned(g) * gain for cine, g in zip(slices, generators, strict=True)]), own
 
 
 def patient_cases(folder: str | Path, patients: tuple[str, ...] = HELD_OUT) -> list[Case]:

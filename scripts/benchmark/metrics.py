@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from monai.metrics.regression import compute_ssim_and_cs
 from numpy.typing import ArrayLike
+from scipy.stats import pearsonr
 from torch import Tensor
 
 from scripts.networks import VelocityAssessment
@@ -155,22 +154,16 @@ def correlation(found: ArrayLike, wanted: ArrayLike) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def correlation_interval(value: float, count: int) -> tuple[float, float]:
-    """Tells how sure a correlation is.
+def correlation_interval(found: ArrayLike, wanted: ArrayLike) -> tuple[float, float]:
+    """The 95 % confidence interval of Pearson's correlation; NaN for fewer than four pairs, or where one is constant.
 
     Source: Fisher, Metron 1921, "On the probable error of a coefficient of correlation deduced from a small sample".
-
-    Args:
-        value: Pearson's correlation.
-        count: of how many pairs.
-
-    Returns:
-        Its 95 % confidence interval; NaN for fewer than four pairs.
     """
-    if count < 4 or not abs(value) < 1:
+    a, b = np.asarray(found, float), np.asarray(wanted, float)
+    if len(a) < 4 or np.isnan(correlation(a, b)):
         return float("nan"), float("nan")
-    middle, reach = math.atanh(value), 1.96 / math.sqrt(count - 3)
-    return math.tanh(middle - reach), math.tanh(middle + reach)
+    low, high = pearsonr(a, b).confidence_interval(0.95)
+    return float(low), float(high)
 
 
 def bland_altman(found: ArrayLike, wanted: ArrayLike) -> dict[str, float]:
@@ -189,14 +182,13 @@ def bland_altman(found: ArrayLike, wanted: ArrayLike) -> dict[str, float]:
     apart = np.asarray(found, float) - np.asarray(wanted, float)
     bias = float(apart.mean()) if len(apart) else float("nan")
     spread = 1.96 * float(apart.std(ddof=1)) if len(apart) > 1 else float("nan")
-    related = correlation(found, wanted)
-    sure_from, sure_to = correlation_interval(related, len(apart))
+    sure_from, sure_to = correlation_interval(found, wanted)
     return {
         "n": len(apart),
         "bias": bias,
         "low": bias - spread,
         "high": bias + spread,
-        "correlation": related,
+        "correlation": correlation(found, wanted),
         "correlation_from": sure_from,
         "correlation_to": sure_to,
     }

@@ -30,9 +30,9 @@ NOTES = {
     "what zero has. Curves are means over the true wall, or over the peer's own labels where it says so. This network "
     "sees a simulated slice in its stack, or alone where it says so.",
     "velocity_directions": "Bulk motion included. A peer that says zero has no direction: 90 degrees.",
-    "velocity_peaks": "Found less true: bias, limits of agreement (1.96 SD); correlation, with its 95 % confidence "
-    "interval (Fisher). cm/s at RR = 1000 ms; times in ms. All peers are sought in the windows of the true end-systole."
-    " Missed: the truth has the peak, the peer has none.",
+    "velocity_peaks": "Found less true: bias, limits of agreement (1.96 SD); correlation and its 95 % confidence "
+    "interval. cm/s at RR = 1000 ms; times in ms. All peers are sought in the windows of the true end-systole. "
+    "Missed: the truth has the peak, the peer has none.",
     "confidence": "Confidence: the probability of the likeliest label. Pixels within 6 mm of a ventricle.",
     "confidence_by_slice": "Spearman's rank correlation: -1 where the least sure slice has the largest error.",
     "contours": "A reader's end-diastolic pool, carried, against the reader's end-systolic pool.",

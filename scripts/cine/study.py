@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: RR intervals that a human heart can have, in ms (24 to 240 beats a minute). Else the unit or the tag is wrong.
 RR_RANGE_MS = (250.0, 2500.0)
+
+#: Frames of a cine: fewer show no beat, and the network looks at the one before and the one after.
 LEAST_FRAMES = 3
 
 #: Right, posterior, head in RAS: where the base lies. X x Y of an image viewed from the apex points there.

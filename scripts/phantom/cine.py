@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .anatomy import Anatomy, draw_anatomy, film
 from .draw import Dice, Ranges, draw_heart
-from .scanner import Scanner, acquire, draw_scanner
+from .scanner import Scanner, acquire, add_noise, draw_scanner
 from .ventricle import Ventricle
 
 
@@ -29,6 +29,10 @@ class PhantomCine:
     velocity: Tensor
     rr: Tensor
     scanner: Scanner
+
+    def scanned(self, generator: torch.Generator) -> Tensor:
+        """The magnitude as a scanner shows it, with noise from the generator: [B, T, X, Y] float."""
+        return add_noise(self.magnitude, self.scanner.noise[:, None, None, None], generator)
 
 
 def pixel_axes(height: int, width: int, pixel_mm: float) -> tuple[Tensor, Tensor]:

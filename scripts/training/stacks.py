@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 from scripts.networks import BLOCKS, HDLNet
 from scripts.networks.stack import STACK_TIMES, places
 from scripts.phantom.cine import image_stack
-from scripts.phantom.scanner import add_noise
 
 from .beats import USUAL
 from .simulated import HEARTS, Simulated
@@ -21,6 +20,8 @@ Stack = dict[str, Tensor]
 RR = 1000 ms; known [Z], 1 where it is."""
 
 MOST_SLICES = 20
+"""Slices of a stack of a batch, empty ones at its end: the largest heart, 8 mm a slice, has 17."""
+
 ACQUIRED = (9, 9, 9, 9, 9, 9, 12, 18, 18, 36)
 """Acquired frames of imaged stacks, as often as they come: six-fold down-sampling is the main case."""
 
@@ -49,8 +50,7 @@ def _imaged(_: int, generator: torch.Generator, network: HDLNet, size: int) -> S
     network.upsampling_factor = step
     measured, curves, known = [], [], []
     for cine in slices:
-        noisy = add_noise(cine.magnitude, cine.scanner.noise[:, None, None, None], generator)
-        blocks = network(noisy[:, ::step]).unflatten(1, (BLOCKS, -1))
+        blocks = network(cine.scanned(generator)[:, ::step]).unflatten(1, (BLOCKS, -1))
         wall = cine.labels[0] == 1
         measured.append(network.stack.measure(blocks)[0])
         curves.append(wall_curves(wall, cine.velocity[0])[:, 2])

@@ -92,11 +92,13 @@ def test_agreement_by_hand():
 
 
 def test_how_sure_a_correlation_is_by_hand():
-    # atanh(0.5) = 0.549306; 28 pairs: 1.96 / 5 = 0.392 to either side.
-    assert correlation_interval(0.5, 28) == pytest.approx((np.tanh(0.157306), np.tanh(0.941306)), abs=1e-5)
-    low, high = correlation_interval(-0.5, 28)
-    assert (-high, -low) == pytest.approx(correlation_interval(0.5, 28))
-    assert np.isnan(correlation_interval(0.5, 3)).all()
-    assert np.isnan(correlation_interval(float("nan"), 28)).all()
+    one, other = np.tile([1, -1, 1, -1], 7), np.tile([1, 1, -1, -1], 7)
+    half = one / 2 + other * np.sqrt(0.75)  # 28 pairs that correlate by 0.5
+    # atanh(0.5) = 0.549306; 1.96 / sqrt(28 - 3) = 0.392 to either side.
+    assert correlation_interval(one, half) == pytest.approx((np.tanh(0.157306), np.tanh(0.941306)), abs=1e-5)
+    low, high = correlation_interval(one, -half)
+    assert (-high, -low) == pytest.approx(correlation_interval(one, half))
+    assert np.isnan(correlation_interval([1.0, 3.0, 5.0], [0.0, 2.0, 4.5])).all()
+    assert np.isnan(correlation_interval(one, np.ones(28))).all()
     rows = bland_altman([1.0, 3.0, 5.0, 4.0], [0.0, 2.0, 4.5, 5.0])
     assert rows["correlation_from"] < rows["correlation"] < rows["correlation_to"] < 1
