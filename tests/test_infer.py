@@ -183,7 +183,10 @@ def test_who_stops_it_finds_no_part_of_a_result(
 ) -> None:
     out = tmp_path / "results" / "out"
     command = [sys.executable, "-m", "scripts", "infer", str(source), str(out), "--bundle", str(bundle)]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    # As from a terminal: what runs in the background, as these tests may, is started with Ctrl-C ignored.
+    process = subprocess.Popen(
+        command, cwd=root, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)
+    )
     while not list(out.parent.glob(".out-*")):
         assert process.poll() is None
         time.sleep(0.01)
