@@ -192,5 +192,6 @@ def test_who_stops_it_finds_no_part_of_a_result(
         time.sleep(0.01)
     process.send_signal(number)
     assert process.communicate(timeout=60)[1].splitlines()[-1] == "error: interrupted"
-    assert process.returncode == 130
+    # To a shell both are 130: Python ends by the signal if a string that MONAI evaluates was interrupted.
+    assert process.returncode in (130, -signal.SIGINT)
     assert not out.parent.exists()
