@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import platform
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -30,7 +31,7 @@ from .interpolators import INTERPOLATORS
 from .motion import ESTIMATORS
 from .network import Network, ventricle
 from .tables import markdown
-from .tallies import InterpolationTally, SegmentationTally, VelocityTally
+from .tallies import InterpolationTally, SegmentationTally, VelocityTally, velocity_by_gap
 from .velocities import velocity_peers
 
 PEERS = (*INTERPOLATORS, "population", PUBLISHED, OURS)
@@ -48,7 +49,7 @@ class Settings:
     Attributes:
         peers: names from ``PEERS``.
         parts: names from ``PARTS``.
-        gaps: every how-many-th frame is given to the interpolation.
+        gaps: every how-many-th frame is given; labels of phantoms, and what is said of velocities, are those at gap 6.
         slices: phantom slices.
         seed: seed of the first.
         size: pixels along each side of phantom slices.
@@ -68,11 +69,11 @@ class Settings:
 
 @dataclass
 class Tallies:
-    """The tables of one kind of data."""
+    """The tables of one kind of data; velocities gap by gap."""
 
     interpolation: InterpolationTally = field(default_factory=InterpolationTally)
     segmentation: SegmentationTally = field(default_factory=SegmentationTally)
-    velocity: VelocityTally = field(default_factory=VelocityTally)
+    velocity: dict[int, VelocityTally] = field(default_factory=lambda: defaultdict(VelocityTally))
     contours: ContourTally = field(default_factory=ContourTally)
     confidence: ConfidenceTally = field(default_factory=ConfidenceTally)
 
@@ -105,7 +106,8 @@ def benchmark(
         slices: phantom slices.
         seed: seed of the first phantom slice; training uses other ones.
         patients: of Sunnybrook, ids with commas; by default those that training never saw.
-        gaps: every how-many-th frame the interpolation gets, with commas.
+        gaps: every how-many-th frame is given, with commas; phantoms' labels and most of what is said of velocities
+            are those at gap 6.
         model: TorchScript file of this project.
         published: TorchScript file of the published network.
 
@@ -191,7 +193,7 @@ def run_benchmark(
 
 def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies) -> None:
     velocities = velocity_peers(list(settings.peers)) if "velocity" in settings.parts else {}
-    gaps = settings.gaps if "interpolation" in settings.parts else ()
+    gaps = settings.gaps if {"interpolation", "velocity"} & set(settings.parts) else ()
     if {"segmentation", "velocity"} & set(settings.parts):
         gaps = tuple(dict.fromkeys((*gaps, MAIN_GAP)))
     for seed in tqdm(range(settings.seed, settings.seed + settings.slices), desc="phantom"):
@@ -204,36 +206,36 @@ def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies)
                     tallies.interpolation.add(case, gap, name, INTERPOLATORS[name](keys, gap, True))
                 for name, pred in preds.items():
                     tallies.interpolation.add(case, gap, name, pred[0])
-            if gap != MAIN_GAP:
-                continue
-            found = {name: ventricle(pred) for name, pred in preds.items()}
-            if "segmentation" in settings.parts:
-                wanted, between = torch.stack(list(case.labels.values())), torch.arange(len(case.frames)) % gap != 0
-                for name, labels in found.items():
-                    tallies.segmentation.add(case, name, "acquired", labels[~between], wanted[~between])
-                    tallies.segmentation.add(case, name, "interpolated", labels[between], wanted[between])
             if "velocity" in settings.parts and case.has_ventricle:
                 for name, peer in velocities.items():
-                    tallies.velocity.add(case, name, peer(case, gap))
+                    tallies.velocity[gap].add(case, name, peer(case, gap))
                 for network in networks:
-                    pred = _velocities(network, tallies.velocity, case, seed, preds[network.name])
-                    tallies.confidence.add(case, network.name, pred)
+                    pred = _velocities(network, tallies.velocity[gap], case, gap, seed, preds[network.name])
+                    if gap == MAIN_GAP:
+                        tallies.confidence.add(case, network.name, pred)
+            if gap == MAIN_GAP and "segmentation" in settings.parts:
+                wanted, between = torch.stack(list(case.labels.values())), torch.arange(len(case.frames)) % gap != 0
+                for name, pred in preds.items():
+                    labels = ventricle(pred)
+                    tallies.segmentation.add(case, name, "acquired", labels[~between], wanted[~between])
+                    tallies.segmentation.add(case, name, "interpolated", labels[between], wanted[between])
 
 
-def _velocities(network: Network, tally: VelocityTally, case: Case, seed: int, alone: Tensor) -> Tensor:
+def _velocities(network: Network, tally: VelocityTally, case: Case, gap: int, seed: int, alone: Tensor) -> Tensor:
     """Velocities of a slice, in its stack if the network knows stacks; its labels are the same in it and alone."""
     name, own = network.name, (ventricle(alone) == 1).float()
+    frames, place = case.frames[None], 0
     if network.knows_stacks:
         frames, place = phantom_stack(seed, len(case.frames), len(case.frames[0]))
-        stack = frames[:, ::MAIN_GAP]
-        pred, turned = (network.in_stack(s, MAIN_GAP)[..., place] for s in (stack, torch.rot90(stack, 1, (-2, -1))))
         tally.add(case, f"{name}, slice alone", alone[4:7])
         tally.add(case, f"{name}, slice alone, own labels", alone[4:7], own)
-    else:
-        pred, turned = alone, network(torch.rot90(case.frames[::MAIN_GAP], 1, (-2, -1)), MAIN_GAP)
+    pred = network.in_stack(frames[:, ::gap], gap)[..., place] if network.knows_stacks else alone
     tally.add(case, name, pred[4:7])
     tally.add(case, f"{name}, own labels", pred[4:7], own)
-    tally.add_turned(case, name, pred[4:7], turned[4:7])
+    if gap == MAIN_GAP:
+        keys = torch.rot90(frames[:, ::gap], 1, (-2, -1))
+        turned = network.in_stack(keys, gap)[..., place] if network.knows_stacks else network(keys[0], gap)
+        tally.add_turned(case, name, pred[4:7], turned[4:7])
     return pred
 
 
@@ -284,19 +286,21 @@ def _segment(network: Network, tallies: Tallies, case: Case) -> None:
 
 def _tables(tallies: Tallies, real: bool) -> dict[str, Any]:
     """What is written of one kind of data; empty tables are left out."""
+    velocity = tallies.velocity[MAIN_GAP]
     tables = {
         "interpolation": tallies.interpolation.figures(),
         "interpolation_by_patient": tallies.interpolation.figures(("gap", "subject", "peer")) if real else [],
         "segmentation": [row for row in tallies.segmentation.figures() if real or row["subject"] == "all"],
-        "velocity": tallies.velocity.figures(),
-        "velocity_directions": tallies.velocity.directions(),
-        "velocity_turned": tallies.velocity.turns(),
-        "velocity_peaks": tallies.velocity.peaks(),
+        "velocity": velocity.figures(),
+        "velocity_directions": velocity.directions(),
+        "velocity_turned": velocity.turns(),
+        "velocity_peaks": velocity.peaks(),
+        "velocity_by_gap": velocity_by_gap(tallies.velocity),
         "confidence": tallies.confidence.figures(),
         "confidence_by_slice": tallies.confidence.ranks(),
         "contours": tallies.contours.figures(),
         "interpolation_slices": tallies.interpolation.slices,
-        "velocity_slices": [row for sums in tallies.velocity.peers.values() for row in sums.slices],
+        "velocity_slices": [row for sums in velocity.peers.values() for row in sums.slices],
     }
     return {name: rows for name, rows in tables.items() if rows}
 

@@ -13,6 +13,7 @@ from .ablation import RESULT as ABLATION
 from .ablation import page as describe
 from .bars import OURS, PUBLISHED
 from .tables import Row, bars_table, table
+from .tallies import AGREEMENT
 
 BEGIN, END = "<!-- python -m scripts card writes from here -->", "<!-- to here -->"
 
@@ -86,6 +87,13 @@ SHOWN = (
         "Those along the axis when the network sees the slice alone:",
         PEAKS,
         {"peer": f"{OURS}, slice alone, own labels", "component": "longitudinal"},
+    ),
+    Shown(
+        "velocity_by_gap",
+        "What more acquired frames give (gap 2: 27 of 54, gap 3: 18, gap 4: 13 of 52, gap 6: 9): error in the true "
+        "wall, and the peaks of the mean curves over this network's own labels, as above:",
+        ("gap", "component", "rmse_over_rms", *(f"{m}_{key}" for m in ("PS", "PD") for key in AGREEMENT)),
+        {"peer": f"{OURS}, own labels"},
     ),
     Shown(
         "confidence",

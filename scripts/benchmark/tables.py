@@ -16,6 +16,7 @@ TITLES = {
     "velocity_directions": "Velocity in the wall, as a vector",
     "velocity_turned": "Velocity when the picture turns",
     "velocity_peaks": "Peaks of the mean curves",
+    "velocity_by_gap": "Velocity by the gap between acquired frames",
     "confidence": "Confidence and errors of labels, pixel by pixel",
     "confidence_by_slice": "Confidence and errors, slice by slice",
     "contours": "Contours carried from end-diastole to end-systole",
@@ -33,6 +34,7 @@ NOTES = {
     "velocity_peaks": "Found less true: bias, limits of agreement (1.96 SD); correlation and its 95 % confidence "
     "interval. cm/s at RR = 1000 ms; times in ms. All peers are sought in the windows of the true end-systole. "
     "Missed: the truth has the peak, the peer has none.",
+    "velocity_by_gap": "Gap 6: every sixth frame of 54 was acquired, and so on. PS, PD: as among the peaks.",
     "confidence": "Confidence: the probability of the likeliest label. Pixels within 6 mm of a ventricle.",
     "confidence_by_slice": "Spearman's rank correlation: -1 where the least sure slice has the largest error.",
     "contours": "A reader's end-diastolic pool, carried, against the reader's end-systolic pool.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,9 @@ Row = dict[str, object]
 
 LABELS = {"myocardium": (1,), "pool": (2,), "ventricle": (1, 2)}
 """What is measured: the labels that make it up. The ventricle is all inside the epicardium."""
+
+AGREEMENT = ("correlation", "correlation_from", "correlation_to", "bias")
+"""What is said of peaks gap by gap."""
 
 FALSE_PIXELS = 20
 """Pixels in a frame without a ventricle from which on one was found (45 square mm)."""
@@ -278,6 +282,28 @@ class VelocityTally:
                 head: Row = {"peer": peer, "component": key[0], "marker": key[1], "n": len(value)}
                 rows.append(head | {"missed": sums.peaks_missed[key]} | agreement | times)
         return rows
+
+
+def velocity_by_gap(tallies: Mapping[int, VelocityTally]) -> list[Row]:
+    """Tells what more acquired frames give.
+
+    Args:
+        tallies: what was measured at each gap.
+
+    Returns:
+        One row a gap, peer and component: error in the wall, and how the peaks PS and PD of the mean curves go with the
+        true ones (correlation, its 95 % confidence interval, bias in cm/s).
+    """
+    rows: list[Row] = []
+    for gap, tally in sorted(tallies.items()):
+        peaks = {(row["peer"], row["component"], row["marker"]): row for row in tally.peaks()}
+        for row in tally.figures():
+            found: Row = {"gap": gap} | {key: row[key] for key in ("peer", "component", "slices", "rmse_over_rms")}
+            for marker in ("PS", "PD"):
+                peak = peaks.get((row["peer"], row["component"], marker), {})
+                found |= {f"{marker}_{key}": peak.get(f"value_{key}") for key in AGREEMENT}
+            rows.append(found)
+    return rows
 
 
 def _peaks(curves: np.ndarray, truth: np.ndarray) -> dict[tuple[str, str], tuple[float, float]]:

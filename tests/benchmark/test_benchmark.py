@@ -51,6 +51,9 @@ def test_everything_but_cost_on_one_phantom_slice(ours, tmp_path):
     found = {(row["peer"], row["component"]): row["rmse_cm_s"] for row in tables["velocity"]}
     assert found["hdlnet", "radial"] == pytest.approx(found["hdlnet, slice alone", "radial"], rel=1e-3)
     assert found["hdlnet", "longitudinal"] != pytest.approx(found["hdlnet, slice alone", "longitudinal"], rel=1e-3)
+    by_gap = {(row["peer"], row["component"]): row for row in tables["velocity_by_gap"]}
+    assert {row["gap"] for row in by_gap.values()} == {6}
+    assert by_gap.keys() == found.keys()
     assert {(row["frames_are"], row["label"]) for row in tables["segmentation"]} == {
         (kind, label) for kind in ("acquired", "interpolated") for label in ("myocardium", "pool", "ventricle")
     }

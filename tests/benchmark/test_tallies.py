@@ -5,7 +5,7 @@ import torch
 
 from scripts.benchmark.cases import Case, phantom_case
 from scripts.benchmark.interpolators import linear
-from scripts.benchmark.tallies import InterpolationTally, SegmentationTally, VelocityTally
+from scripts.benchmark.tallies import InterpolationTally, SegmentationTally, VelocityTally, velocity_by_gap
 from scripts.benchmark.velocities import UsualHeart, flow, zero
 
 
@@ -53,6 +53,21 @@ def test_acquired_frames_do_not_count(case):
     tally = InterpolationTally()
     tally.add(case, 6, "all but acquired", frames)
     assert tally.figures()[0]["psnr_full_12_bit_db"] > 100
+
+
+def test_more_acquired_frames_are_told_apart(case):
+    tallies = {6: VelocityTally(), 2: VelocityTally()}
+    tallies[6].add(case, "found", case.velocity / 2)
+    tallies[2].add(case, "found", case.velocity)
+    rows = velocity_by_gap(tallies)
+    assert [row["gap"] for row in rows] == [2, 2, 2, 6, 6, 6]
+    errors = [row["rmse_over_rms"] for row in rows]
+    assert errors == pytest.approx([0, 0, 0, 0.5, 0.5, 0.5], abs=1e-3)
+    biases = {(row["gap"], row["component"]): (row["PS_bias"], row["PD_bias"]) for row in rows}
+    peaks = {(row["component"], row["marker"]): row["value_bias"] for row in tallies[6].peaks()}
+    assert biases[6, "radial"] == (peaks["radial", "PS"], peaks["radial", "PD"])
+    assert biases[2, "radial"] == pytest.approx((0, 0), abs=1e-6)
+    assert biases[2, "circumferential"] == (None, None)  # what has no such peaks
 
 
 def test_true_velocities_have_no_error_and_the_true_peaks(case):
