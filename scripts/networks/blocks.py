@@ -161,7 +161,7 @@ def normalisation(image: Tensor) -> Tensor:
     exact = image.double()
     rms = exact.square().mean(dims, keepdim=True).sqrt()
     rms = torch.minimum(exact, 2 * rms).square().mean(dims, keepdim=True).sqrt()
-    return rms.clamp_min(1e-6).to(image.dtype)
+    return rms.clamp_min(1e-30).to(image.dtype)
 
 
 def repeat(x: Tensor, times: int) -> Tensor:

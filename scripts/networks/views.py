@@ -1,5 +1,6 @@
 """What the network sees of a cine before it makes any frame: each gap as it is and turned, and what all views say."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -74,7 +75,9 @@ def together(seen: Tensor, weight: Tensor) -> Tensor:
     Returns:
         [N, T, 3, X, Y] float, log probability.
     """
-    return torch.log((seen * weight.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)).sum(0) + 1e-8)
+    mixed = (seen * weight.unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)).sum(0)
+    # log(mixed + 1e-8), but ONNX's exporter takes a sum with so little for one with nothing.
+    return torch.log(1 + 1e8 * mixed) - math.log(1e8)
 
 
 def mean(parts: list[Tensor]) -> Tensor:
