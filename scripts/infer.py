@@ -82,7 +82,8 @@ def infer(
                 step = float(study.frame_duration_ms.mean()) / (1 if key == "pred" else factor)
                 # 16 bits hold a velocity to a thousandth of a cm/s, in half the space.
                 dtype = np.int16 if key in VELOCITIES else None
-                write_nifti(work / f"{name}_{key}.nii.gz", stacked(results, key), study.affine, step, dtype)
+                path, pixels = work / f"{name}_{key}.nii.gz", stacked(results, key)
+                write_nifti(path, pixels, study.affine, step, dtype, study.orientation_known)
             found = _draw(work / "overview.png", study, results, factor, name)
     for note in study.notes:
         print(f"Note: {note}")

@@ -61,12 +61,16 @@ def measured(
         found = corrected(read_measured(source, _speeds(venc), order, rr_ms, series), swap, flip, unwrap, offset)
         study, name = found.study, _name(Path(source), out)
         known = _given(labels, study) if labels else _segmented(study)
-        step = float(study.frame_duration_ms.mean())
-        write_nifti(work / f"{name}_cine.nii.gz", study.magnitude, study.affine, step)
-        write_nifti(work / f"{name}_label.nii.gz", known, study.affine, step)
-        for axis, component in zip(AXES, found.velocity, strict=True):
-            write_nifti(work / f"{name}_velocity_{axis}.nii.gz", component, study.affine, step, np.int16)
-        velocity = {"kind": "measured", "venc_cm_s": list(found.venc), "sources": found.sources}
+        step, oriented = float(study.frame_duration_ms.mean()), study.orientation_known
+        stacks: dict[str, NDArray] = {"cine": study.magnitude, "label": known}
+        stacks |= {f"velocity_{axis}": component for axis, component in zip(AXES, found.velocity, strict=True)}
+        for key, pixels in stacks.items():
+            dtype = np.int16 if key.startswith("velocity") else None
+            write_nifti(work / f"{name}_{key}.nii.gz", pixels, study.affine, step, dtype, oriented)
+        velocity = {
+            **{"kind": "measured", "venc_cm_s": list(found.venc), "sources": found.sources},
+            "labels": "given" if labels else "predicted",
+        }
         write_manifest(study, work, f"{name}.nii.gz", velocity)
     for note in study.notes:
         print(f"Note: {note}")

@@ -102,7 +102,9 @@ def assess_maps(maps: Maps, septum_deg: float | None = None, progress: bool = Fa
         for item, name in zip(slices, names, strict=True)
     ]
     segments = _segments(maps, sums, names, phases)
-    stack = stack_motion([s for s, whole in zip(slices, complete, strict=True) if whole], names, maps.cyclic)
+    stack = stack_motion(
+        [s for s, whole in zip(slices, complete, strict=True) if whole], names, maps.cyclic, phases.systole
+    )
     volumes = find_volumes(maps)
     dyssynchrony = find_dyssynchrony(slices, segments)
     flags.extend(study_flags(maps, volumes, clear))

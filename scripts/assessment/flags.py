@@ -118,6 +118,11 @@ WORDS = {
         "warning",
         "The {name} is {value:.0f} {unit}, outside {low:.0f} to {high:.0f}: check labels and slices.",
     ),
+    "volume_gap": (
+        "warning",
+        "A slice between labelled ones has no ventricle in frame(s) {frames}: volumes are too low there, and the "
+        "ejection fraction may be wrong.",
+    ),
     "volume_jumps": (
         "warning",
         "The pool's volume jumps by {jump:.0f} % in one frame, which no heart does: the labels are unsteady.",
@@ -147,8 +152,7 @@ def slice_flags(maps: Maps, z: int, item: SliceAssessment, bulk: NDArray | None,
     found: list[Flag] = []
     open_sectors = int((~np.isfinite(item.velocity_cm_s["radial"]["sectors_24"])).any(1).sum())
     if not shown.all():
-        frames = [str(t + 1) for t in np.flatnonzero(~shown)]
-        found.append(_flag("ventricle_missing", z, frames=", ".join(frames[:12]) + ", ..." * (len(frames) > 12)))
+        found.append(_flag("ventricle_missing", z, frames=_numbers(~shown)))
     elif not item.found:
         found.append(_flag("wall_incomplete", z))
     elif open_sectors:
@@ -159,7 +163,7 @@ def slice_flags(maps: Maps, z: int, item: SliceAssessment, bulk: NDArray | None,
     low, high = WALL_AREA_MM2
     if not low <= np.median(area) <= high:
         found.append(_flag("area_implausible", z, area=np.median(area), low=low, high=high))
-    if _largest_jump(area) > JUMP:
+    if shown.all() and _largest_jump(area) > JUMP:
         found.append(_flag("area_jumps", z, jump=100 * _largest_jump(area)))
     inside = np.abs(maps.velocity[..., z][:, labels == MYOCARDIUM])
     for axis, values, limit in zip("xyz", inside, maps.venc or (FASTEST_CM_S,) * 3, strict=True):
@@ -220,9 +224,26 @@ def study_flags(maps: Maps, volumes: Volumes | None, septum_clear: float | None)
             value = getattr(volumes, field)
             if not least <= value <= most:
                 found.append(_flag("volume_implausible", name=name, value=value, unit=unit, low=least, high=most))
+        gaps = _frames_with_a_gap(maps.labels)
+        if gaps.any():
+            found.append(_flag("volume_gap", frames=_numbers(gaps)))
         if _largest_jump(volumes.pool_ml) > JUMP:
             found.append(_flag("volume_jumps", jump=100 * _largest_jump(volumes.pool_ml)))
     return found
+
+
+def _frames_with_a_gap(labels: NDArray) -> NDArray[np.bool_]:
+    """Frames in which a slice without a ventricle lies between slices with one, shape (T,); labels (T, X, Y, Z)."""
+    there = np.max(labels, axis=(1, 2)) > 0
+    before = np.maximum.accumulate(there, axis=1)
+    after = np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+    return np.any(before & after & ~there, axis=1)
+
+
+def _numbers(chosen: NDArray) -> str:
+    """Numbers of the chosen frames, from 1, at most 12."""
+    frames = [str(t + 1) for t in np.flatnonzero(chosen)]
+    return ", ".join(frames[:12]) + ", ..." * (len(frames) > 12)
 
 
 def _largest_jump(curve: NDArray) -> float:

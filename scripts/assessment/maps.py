@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 from scripts.cine.folder import MANIFEST
 from scripts.cine.manifest import read_manifest
 from scripts.cine.nifti import SUFFIXES, UNREADABLE
-from scripts.cine.study import CineError, base_first, require_rr, seen_from_apex
+from scripts.cine.study import CineError, base_first, require_rr, seen_from_apex, spacing_of
 
 from .review import with_reviewed
 
 MYOCARDIUM, POOL = 1, 2
 VELOCITIES = ("velocity_x", "velocity_y", "velocity_z")
-#: What inference.json writes into the description in the header of what it makes of a cine that ends before the beat.
-NOT_CYCLIC = "not cyclic"
+#: What inference.json writes into the description in the header of what it makes of a cine that ends before the beat,
+#: and the RR interval in ms, if it was given one.
+NOT_CYCLIC = re.compile(r"not cyclic(?:, RR (\d+))?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,18 +122,18 @@ def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
     if frames % keys:
         raise CineError(f"{pred}: found {keys} frames, expected a divisor of the {frames} frames of {files['cine']}")
     acquired = np.arange(frames) % (frames // keys) == 0
-    source = "given" if stated.get("kind") == "measured" else "predicted"
-    notes = tuple(manifest.get("notes", ()))
+    step, rr, cyclic, doubts = _timing(manifest, header, frames, keys, cine.shape[2], files["cine"])
+    source = str(stated.get("labels", "predicted"))
+    notes = (*manifest.get("notes", ()), *doubts)
     if labels is not None:
         path = Path(labels)
         path = _file(path, f"{name}_label") if path.is_dir() else path
-        reviewed = with_reviewed(label, _image(path, cine.shape[:3], affine)[0], acquired, str(path))
+        reviewed = with_reviewed(label, _image(path, cine.shape[:3], affine)[0], acquired, str(path), cyclic)
         missing = _not_reviewed(path.parent / f"{name}_review.json", cine.shape[2])
         reviewed[:, :, missing] = label[:, :, missing]
         label, source = reviewed, "reviewed"
         if missing:
             notes += (f"nobody reviewed slice {', '.join(map(str, missing))} (as stored, from 0): predicted labels",)
-    step, rr, cyclic = _timing(manifest, header, frames, keys, cine.shape[2], files["cine"])
     known = bool(manifest.get("orientation_known", int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0))
     pixels, slices = slice(None), slice(None)
     if known and not seen_from_apex(affine):
@@ -146,7 +148,6 @@ def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
     def framed(stack: NDArray, dtype: type) -> NDArray:
         return np.ascontiguousarray(np.moveaxis(stack[pixels, :, slices], 3, 0), dtype)
 
-    x, y, z = np.linalg.norm(affine[:3, :3], axis=0)
     venc = stated.get("venc_cm_s")
     return Maps(
         name=name,
@@ -155,7 +156,7 @@ def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
         velocity=np.stack([framed(component, np.float32) for component in velocity]),
         acquired=acquired,
         rr_ms=rr[slices],
-        spacing_mm=(float(x), float(y), float(z)),
+        spacing_mm=spacing_of(affine),
         affine=affine,
         kind=str(stated.get("kind", "synthesised")),
         frame_duration_ms=step[slices],
@@ -186,7 +187,9 @@ def _named(folder: Path) -> tuple[Path, str]:
     if not folder.is_dir():
         if folder.parent.is_dir() and _file(folder.parent, f"{folder.name}_cine", optional=True):
             return folder.parent, folder.name
-        raise CineError(f"{folder}: no such folder; expected what `python -m scripts infer` wrote")
+        raise CineError(
+            f"{folder}: no such folder, and no {folder.name}_cine.nii.gz; expected what `python -m scripts infer` wrote"
+        )
     found = {p.name.removesuffix(end): 0 for p in folder.iterdir() for end in (f"_cine{s}" for s in SUFFIXES)
              if p.name.endswith(end) and p.name[0] != "."}  # fmt: skip
     whole = [n for n in found if all(_file(folder, n + end, optional=True) for end in ("_label", "_velocity_x"))]
@@ -238,20 +241,25 @@ def _manifest(root: Path, name: str) -> dict[str, Any]:
 
 def _timing(
     manifest: dict[str, Any], header: Any, frames: int, keys: int, slices: int, path: Path
-) -> tuple[NDArray, NDArray, bool]:
-    """Frame duration and RR of each slice, ms, and whether the cine is cyclic."""
+) -> tuple[NDArray, NDArray, bool, list[str]]:
+    """Frame duration and RR of each slice, ms, whether the cine is cyclic, and what a reader should know of it."""
     if manifest:
         beside = path.parent / MANIFEST
         try:
             shape = list(manifest["shape"][2:])
             step = np.asarray(manifest["frame_duration_ms"], float) * (keys / frames)
             each, cyclic = np.asarray(manifest["rr_ms"], float), bool(manifest["cyclic"])
-            fits = shape == [slices, keys] and step.shape == each.shape == (slices,)
-        except (KeyError, TypeError, ValueError) as error:
+            late = np.asarray(manifest["frame_times_ms"], float)[:, 0]
+            fits = shape == [slices, keys] and step.shape == each.shape == late.shape == (slices,)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CineError(f"{beside}: a field is missing or malformed ({error!r})") from error
         if not fits:
             raise CineError(f"{beside}: found slices and frames {shape}, but {[slices, keys]} in {path.name}")
-        return step, each, cyclic
+        words = f"the first frames lie up to {late.max():.0f} ms after the R wave: times count from them, not from it"
+        return step, each, cyclic, [words] if (late > step * (frames / keys) / 2).any() else []
     duration = float(header["pixdim"][4]) * (1.0 if header.get_xyzt_units()[1] == "msec" else 1000.0)
-    rr = require_rr(duration * frames, f"{path}: {frames} frames of pixdim[4] = {duration:g} ms")
-    return np.full(slices, duration), np.full(slices, rr), NOT_CYCLIC not in str(header["descrip"])
+    covered = require_rr(duration * frames, f"{path}: {frames} frames of pixdim[4] = {duration:g} ms")
+    ends = NOT_CYCLIC.search(header["descrip"].item().decode("utf-8", "replace"))
+    rr = float(ends[1]) if ends and ends[1] else covered
+    words = f"the RR interval is not known: taken as the {covered:.0f} ms that the cine covers, which is too short"
+    return np.full(slices, duration), np.full(slices, rr), not ends, [words] if ends and not ends[1] else []

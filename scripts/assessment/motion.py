@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .markers import FineCurves, fine_curves
+from .markers import FineCurves, expected_systole_ms, fine_curves
 from .regions import pooled_mean, sector_sums
 from .result import SliceAssessment, StackMotion
 from .wall import SECTORS, Wall
@@ -102,7 +102,9 @@ def rotation_rate_deg_s(wall: Wall) -> NDArray[np.float64]:
     return pooled_mean(*sector_sums(wall, rate), range(SECTORS))
 
 
-def stack_motion(slices: Sequence[SliceAssessment], levels: Sequence[str], cyclic: bool) -> StackMotion | None:
+def stack_motion(
+    slices: Sequence[SliceAssessment], levels: Sequence[str], cyclic: bool, systole: float | None = None
+) -> StackMotion | None:
     """Twist, torsion and global strain of the whole ventricle.
 
     Slices are compared at equal fractions of their RR. Twist is the mean rotation of the apical slices less that of the
@@ -113,6 +115,7 @@ def stack_motion(slices: Sequence[SliceAssessment], levels: Sequence[str], cycli
         slices: Assessed slices, base first.
         levels: Their levels.
         cyclic: Whether the first frame follows the last.
+        systole: End-systole as a fraction of RR; by default what is to be expected at the RR.
 
     Returns:
         None with fewer than two slices that move as a whole.
@@ -153,7 +156,7 @@ def stack_motion(slices: Sequence[SliceAssessment], levels: Sequence[str], cycli
         strain_rate_per_s={name: rate / 100 for name, rate in rates.items()},
         peaks={},
     )
-    motion.peaks.update(_peaks(motion, step, cyclic))
+    motion.peaks.update(_peaks(motion, step, cyclic, rr * systole if systole else expected_systole_ms(rr)))
     return motion
 
 
@@ -162,28 +165,45 @@ def step_of(item: SliceAssessment) -> float:
     return float(item.times_ms[1] - item.times_ms[0])
 
 
-def _peaks(motion: StackMotion, step: float, cyclic: bool) -> dict[str, float]:
-    """What the curves reach, between frames by a spline, and when."""
+def _peaks(motion: StackMotion, step: float, cyclic: bool, systole_ms: float) -> dict[str, float]:
+    """What the curves reach, between frames by a spline, and when; rates on the side of end-systole that they name.
+
+    A heart that twists the other way has a negative peak, and its torsion rate in systole is the fastest that way.
+    """
+    twist = motion.twist_deg[np.abs(motion.twist_deg).argmax()]
+    way = -1 if twist < 0 else 1
+    whole, before, after = (0.0, np.inf), (0.0, systole_ms), (systole_ms, np.inf)
+    gls, gcs = (motion.strain_rate_per_s[name] for name in ("longitudinal", "circumferential"))
+    torsion = motion.torsion_rate_deg_s_cm
     curves = {
-        "gls_percent": (motion.strain_percent["longitudinal"], -1, "gls_time_ms"),
-        "gcs_percent": (motion.strain_percent["circumferential"], -1, "gcs_time_ms"),
-        "grs_percent": (motion.strain_percent["radial"], 1, "grs_time_ms"),
-        "twist_deg": (motion.twist_deg, 1, "twist_time_ms"),
-        "torsion_deg_cm": (motion.torsion_deg_cm, 1, ""),
-        "torsion_rate_systolic_deg_s_cm": (motion.torsion_rate_deg_s_cm, 1, "torsion_rate_systolic_time_ms"),
-        "torsion_rate_diastolic_deg_s_cm": (motion.torsion_rate_deg_s_cm, -1, "torsion_rate_diastolic_time_ms"),
-        "gls_rate_systolic_per_s": (motion.strain_rate_per_s["longitudinal"], -1, ""),
-        "gls_rate_diastolic_per_s": (motion.strain_rate_per_s["longitudinal"], 1, ""),
-        "gcs_rate_systolic_per_s": (motion.strain_rate_per_s["circumferential"], -1, ""),
-        "gcs_rate_diastolic_per_s": (motion.strain_rate_per_s["circumferential"], 1, ""),
+        "gls_percent": (motion.strain_percent["longitudinal"], -1, whole, "gls_time_ms"),
+        "gcs_percent": (motion.strain_percent["circumferential"], -1, whole, "gcs_time_ms"),
+        "grs_percent": (motion.strain_percent["radial"], 1, whole, "grs_time_ms"),
+        "twist_deg": (motion.twist_deg, way, whole, "twist_time_ms"),
+        "torsion_deg_cm": (motion.torsion_deg_cm, way, whole, ""),
+        "torsion_rate_systolic_deg_s_cm": (torsion, way, before, "torsion_rate_systolic_time_ms"),
+        "torsion_rate_diastolic_deg_s_cm": (
+            torsion,
+            -way,
+            after,
+            "torsion_rate_diastolic_time_ms",
+        ),
+        "gls_rate_systolic_per_s": (gls, -1, before, ""),
+        "gls_rate_diastolic_per_s": (gls, 1, after, ""),
+        "gcs_rate_systolic_per_s": (gcs, -1, before, ""),
+        "gcs_rate_diastolic_per_s": (gcs, 1, after, ""),
     }
     found: dict[str, float] = {}
-    for name, (curve, sign, time_name) in curves.items():
+    for name, (curve, sign, (first, last), time_name) in curves.items():
         if not np.isfinite(curve).all():
             found[name] = float("nan")
             continue
         fine: FineCurves = fine_curves(curve[:, None], step, cyclic)
-        best = int((sign * fine.values[:, 0]).argmax())
+        inside = (fine.times_ms >= first) & (fine.times_ms <= last)
+        if not inside.any():  # the cine ends before
+            found[name] = float("nan")
+            continue
+        best = int(np.where(inside, sign * fine.values[:, 0], -np.inf).argmax())
         found[name] = float(fine.values[best, 0])
         if time_name:
             found[time_name] = float(fine.times_ms[best])

@@ -12,7 +12,9 @@ from scripts.cine.study import CineError
 REACH = 8.0
 
 
-def with_reviewed(labels: NDArray, reviewed: NDArray, acquired: NDArray, where: str) -> NDArray[np.uint8]:
+def with_reviewed(
+    labels: NDArray, reviewed: NDArray, acquired: NDArray, where: str, cyclic: bool = True
+) -> NDArray[np.uint8]:
     """Labels of every frame from reviewed ones.
 
     Reviewed labels of all frames replace the others. Of acquired frames alone, each reader's shift of a contour
@@ -23,6 +25,7 @@ def with_reviewed(labels: NDArray, reviewed: NDArray, acquired: NDArray, where: 
         reviewed: Shape (X, Y, Z, T) or (X, Y, Z, number of acquired frames).
         acquired: Which frames were acquired, shape (T,), bool; evenly spaced.
         where: File, for the message.
+        cyclic: Whether the first frame follows the last; else the last shift is held to the end.
 
     Raises:
         CineError: If the number of frames or a value does not fit.
@@ -43,7 +46,7 @@ def with_reviewed(labels: NDArray, reviewed: NDArray, acquired: NDArray, where: 
         for least in (1, 2):  # whole ventricle, then its pool
             before = _signed_distance(labels[:, :, z] >= least)
             change = _signed_distance(reviewed[:, :, z] >= least) - before[..., ::factor]
-            following = np.roll(change, -1, axis=2)
+            following = np.concatenate((change[..., 1:], change[..., :1] if cyclic else change[..., -1:]), axis=2)
             for part in range(factor):
                 share = part / factor
                 now = before[..., part::factor] + (1 - share) * change + share * following

@@ -95,6 +95,11 @@ def _curve_rows(assessment: Assessment) -> Iterator[Row]:
         ):
             for t, value in enumerate(curve):
                 yield "stack", "", quantity, unit, "", "global", t + 1, stack.times_ms[t], value
+    if assessment.volumes is not None:
+        volumes = assessment.volumes
+        for quantity, curve in (("pool volume", volumes.pool_ml), ("myocardium volume", volumes.myocardium_ml)):
+            for t, value in enumerate(curve):
+                yield "stack", "", quantity, "ml", "", "global", t + 1, volumes.times_ms[t], value
 
 
 def _peak_rows(assessment: Assessment) -> Iterator[Row]:

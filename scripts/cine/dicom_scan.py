@@ -206,16 +206,25 @@ def _enhanced(path: Path, header: Dataset, index: int, shared: Dataset, groups: 
 
     measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
     gating, kind = group("CardiacSynchronizationSequence"), group("MRImageFrameTypeSequence")
+    # A legacy converted file keeps the classic tags here (PS3.3 C.7.6.16.2.25, C.7.6.16.2.26).
+    own = _first(groups.get("UnassignedPerFrameConvertedAttributesSequence"))
+    common = _first(shared.get("UnassignedSharedConvertedAttributesSequence"))
+
+    def classic(name: str) -> Any:
+        return _either(own.get(name), common.get(name))
+
     values = {
         "PixelSpacing": measures.get("PixelSpacing"),
         "SliceThickness": measures.get("SliceThickness"),
         "SpacingBetweenSlices": measures.get("SpacingBetweenSlices"),
         "ImageOrientationPatient": group("PlaneOrientationSequence").get("ImageOrientationPatient"),
         "ImagePositionPatient": group("PlanePositionSequence").get("ImagePositionPatient"),
-        "TriggerTime": gating.get("NominalCardiacTriggerDelayTime"),
-        "NominalInterval": gating.get("RRIntervalTimeNominal"),
-        "HeartRate": header.get("HeartRate"),
-        "TemporalPositionIdentifier": content.get("TemporalPositionIndex"),
+        "TriggerTime": _either(gating.get("NominalCardiacTriggerDelayTime"), classic("TriggerTime")),
+        "NominalInterval": _either(gating.get("RRIntervalTimeNominal"), classic("NominalInterval")),
+        "HeartRate": _either(header.get("HeartRate"), classic("HeartRate")),
+        "TemporalPositionIdentifier": _either(
+            content.get("TemporalPositionIndex"), classic("TemporalPositionIdentifier")
+        ),
         "InstanceNumber": index + 1,
     }
     component = kind.get("ComplexImageComponent") or header.get("ComplexImageComponent")

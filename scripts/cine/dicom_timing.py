@@ -20,6 +20,11 @@ _ROUNDED_RR = 0.03
 #: Trigger times that cover a smaller share of RR are in another unit.
 _SHORTEST_SPAN = 0.25
 
+#: Trigger times that cover this many RR, in steps that are milliseconds for certain, are several beats.
+_BEATS, _STEP_MS = 1.75, (10.0, 150.0)
+EVENLY = "evenly over RR"
+"""What is said of times that no tag states."""
+
 _TRIGGER = "(0018,1060) TriggerTime"
 _NOMINAL = "(0018,1062) NominalInterval"
 _RATE = "(0018,1088) HeartRate"
@@ -105,14 +110,45 @@ def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     else:
         order, order_from = _other_order(plane, trigger)
     frames = tuple(plane[i] for i in order)
+    if span and span >= _BEATS * rr and _as_real_time(trigger):
+        raise CineError(
+            f"{frames[0].where}: {_TRIGGER} covers {span:.0f} ms, {span / rr:.1f} times RR = {rr:.0f} ms from "
+            f"{rr_from}: found several beats, as of a real-time cine, expected one"
+        )
     if as_times:
         times = trigger[order]
         return Timing(frames, times, rr, _reaches_rr(times, rr), order_from, rr_from, notes)
     if span:
         extent = f"{span:.0f} ms, more than RR" if span > rr else f"{span:.3g} ms, less than a quarter of RR"
-        spread = f"order from {order_from}, frames evenly over RR"
+        spread = f"order from {order_from}, frames {EVENLY}"
         notes += (f"{_TRIGGER} covers {extent} ({rr:.0f} ms): not believed as times; {spread}",)
-    return Timing(frames, np.arange(len(plane)) * rr / len(plane), rr, True, order_from, rr_from, notes)
+    times = np.arange(len(plane)) * rr / len(plane)
+    return Timing(frames, times, rr, True, f"{order_from}, frames {EVENLY}", rr_from, notes)
+
+
+def retimed(times_ms: np.ndarray, rr_ms: float) -> tuple[np.ndarray, bool]:
+    """Judges measured times by another RR, as `timed` judges those of tags.
+
+    Args:
+        times_ms: Shape (Z, T), rising, ms after the R wave.
+        rr_ms: RR interval, ms.
+
+    Returns:
+        The same times, but evenly over RR in slices that cover more than it or hardly any of it; and whether most
+        slices are cyclic.
+    """
+    span = times_ms[:, -1] - times_ms[:, 0] + np.median(np.diff(times_ms, axis=1), axis=1)
+    as_times = (span >= _SHORTEST_SPAN * rr_ms) & (span <= (1 + _TOLERANCE) * rr_ms)
+    even = np.arange(times_ms.shape[1]) * rr_ms / times_ms.shape[1]
+    cyclic = [not known or _reaches_rr(row, rr_ms) for known, row in zip(as_times, times_ms, strict=True)]
+    return np.where(as_times[:, None], times_ms, even), 2 * sum(cyclic) > len(cyclic)
+
+
+def _as_real_time(trigger: np.ndarray) -> bool:
+    """Whether trigger times rise in even steps that can only be milliseconds."""
+    steps = np.diff(np.sort(trigger))
+    usual = float(np.median(steps))
+    return _STEP_MS[0] <= usual <= _STEP_MS[1] and bool(steps.max() <= LONGEST_STEP * usual)
 
 
 def _in_order(trigger: np.ndarray, span: float, rr: float) -> bool:

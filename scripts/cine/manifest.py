@@ -17,7 +17,7 @@ Fields (version 1):
 | provenance | which tag or header field each value came from |
 | notes | what was assumed, which tags disagree |
 | sop_instance_uids | source SOP instance UIDs, Z rows of T; empty if the source is not DICOM |
-| velocity | only beside measured velocities: kind "measured", venc_cm_s along X, Y, Z, sources of each |
+| velocity | only beside measured velocities: kind "measured", venc_cm_s, sources, labels "given" or "predicted" |
 
 Nothing that names a patient is written: no name, ID, birth date, accession number, series description or path.
 """
@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from .dicom_timing import EVENLY, retimed
 from .folder import MANIFEST
 from .study import CineError, Study, require_rr
 
@@ -112,16 +113,19 @@ def study_from(
         times, rr = np.asarray(content["frame_times_ms"], float), np.asarray(content["rr_ms"], float)
         for z, value in enumerate(rr):
             require_rr(value, f"slice {z}")
-        provenance = dict(content["provenance"])
+        provenance, cyclic = dict(content["provenance"]), bool(content["cyclic"])
         if rr_ms is not None:
-            times, rr = times * (rr_ms / rr)[:, None], np.full_like(rr, rr_ms)
-            provenance["rr_ms"] = "argument rr_ms"
+            if EVENLY in provenance.get("frame_times_ms", EVENLY):
+                times = times * (rr_ms / rr)[:, None]
+            else:
+                times, cyclic = retimed(times, rr_ms)
+            rr, provenance["rr_ms"] = np.full_like(rr, rr_ms), "argument rr_ms"
         return Study(
             magnitude=pixels,
             affine=np.asarray(content["affine"], float),
             rr_ms=rr,
             frame_times_ms=times,
-            cyclic=bool(content["cyclic"]),
+            cyclic=cyclic,
             orientation_known=bool(content["orientation_known"]),
             provenance=provenance,
             notes=tuple(content["notes"]),

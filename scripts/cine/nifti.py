@@ -11,6 +11,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
+from .dicom_timing import EVENLY
 from .folder import MANIFEST
 from .manifest import read_manifest, study_from, write_manifest
 from .phase import FULL_SCALE
@@ -126,7 +127,11 @@ def read_study_folder(folder: str | Path, rr_ms: float | None = None) -> Study:
 def write_study(study: Study, folder: str | Path, name: str) -> Path:
     """Write `NAME.nii.gz`, shape (X, Y, Z, T), and `study.json` into an existing folder; return the image's path."""
     path = write_nifti(
-        Path(folder) / f"{name}.nii.gz", _compact(study.magnitude), study.affine, float(study.frame_duration_ms.mean())
+        Path(folder) / f"{name}.nii.gz",
+        _compact(study.magnitude),
+        study.affine,
+        float(study.frame_duration_ms.mean()),
+        oriented=study.orientation_known,
     )
     write_manifest(study, folder, path.name)
     return path
@@ -142,11 +147,17 @@ def write_slice(study: Study, z: int, path: str | Path) -> Path:
     """
     affine = study.affine.copy()
     affine[:3, 3] += z * affine[:3, 2]
-    return write_nifti(path, _compact(study.magnitude[:, :, z]), affine, float(study.frame_duration_ms[z]))
+    step = float(study.frame_duration_ms[z])
+    return write_nifti(path, _compact(study.magnitude[:, :, z]), affine, step, oriented=study.orientation_known)
 
 
 def write_nifti(
-    path: str | Path, pixels: NDArray, affine: NDArray, frame_duration_ms: float, dtype: DTypeLike | None = None
+    path: str | Path,
+    pixels: NDArray,
+    affine: NDArray,
+    frame_duration_ms: float,
+    dtype: DTypeLike | None = None,
+    oriented: bool = True,
 ) -> Path:
     """Write a cine, spatial unit mm, time unit s, frame duration in pixdim[4]; in 3D, the intent is a time series.
 
@@ -156,11 +167,15 @@ def write_nifti(
         affine: Voxel to RAS mm, shape (4, 4); its third axis is the slice direction in both cases.
         frame_duration_ms: Time from frame to frame, ms.
         dtype: How to store the pixels, by default as they are; an integer type scales fractions by scl_slope.
+        oriented: Whether the affine is known; else the header says that it is not, and holds the voxel sizes alone.
     """
+    if not np.isfinite(pixels).all():
+        raise CineError(f"{path}: found NaN or infinite values to write, expected finite ones")
+    code = "scanner" if oriented else "unknown"
     image = nib.Nifti1Image(pixels, affine)
     image.set_data_dtype(pixels.dtype if dtype is None else dtype)
-    image.set_sform(affine, code="scanner")
-    image.set_qform(affine, code="scanner", strip_shears=True)
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code, strip_shears=True)
     image.header.set_xyzt_units("mm", "sec")
     image.header["pixdim"][4] = frame_duration_ms / 1000
     if pixels.ndim == 3:
@@ -232,7 +247,7 @@ def _timing(
             for rr in found.values()
             if abs(rr - value) > 0.1 * value
         ]
-        return value, {"rr_ms": "argument rr_ms"}, notes[:1]
+        return value, {"rr_ms": "argument rr_ms", "frame_times_ms": EVENLY}, notes[:1]
     if len(found) == 1:
         ((unit, rr),) = found.items()
         notes = (
@@ -240,7 +255,7 @@ def _timing(
             if len(choices) == 1
             else [f"the header sets no time unit; {unit} was taken, since it gives RR = {rr:.0f} ms"]
         )
-        return rr, {"rr_ms": f"NIfTI pixdim[4] x frames ({stated})", "frame_times_ms": "evenly over RR"}, notes
+        return rr, {"rr_ms": f"NIfTI pixdim[4] x frames ({stated})", "frame_times_ms": EVENLY}, notes
     if pixels.ndim == 3:
         raise CineError(
             f"{path}: found a 3D image of shape {pixels.shape} whose header states no plausible frame duration "

@@ -71,6 +71,19 @@ def check_image(pixels: NDArray, where: str) -> None:
         )
 
 
+def spacing_of(affine: NDArray) -> tuple[float, float, float]:
+    """Pixel size along X and Y, and distance between slices, mm.
+
+    The distance is that along the slices' normal: a stack may be shifted in its plane from slice to slice.
+
+    Args:
+        affine: Voxel to patient, shape (4, 4), mm.
+    """
+    x, y, z = affine[:3, :3].T
+    normal = np.cross(x, y)
+    return float(np.linalg.norm(x)), float(np.linalg.norm(y)), float(abs(z @ normal) / np.linalg.norm(normal))
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
     """A checked short-axis cine. Once the constructor has completed, the study is valid.
@@ -122,8 +135,7 @@ class Study:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Voxel size along X, Y and between slices, mm."""
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(x), float(y), float(z)
+        return spacing_of(self.affine)
 
     @property
     def frame_duration_ms(self) -> NDArray[np.float64]:

@@ -94,7 +94,7 @@ def _refuse_twice(study: Study, source: str, folders: Iterable[Path]) -> None:
     for folder in folders:
         for name in study_names(folder):
             known = read_manifest(cine_folder(folder) / name / MANIFEST)["sop_instance_uids"]
-            if study.sop_instance_uids and known and known[0][0] in {u for row in study.sop_instance_uids for u in row}:
+            if any(u and u in known[0] for row in study.sop_instance_uids for u in row if known):
                 raise CineError(f"{source}: found the images of {name}, which is prepared already")
 
 

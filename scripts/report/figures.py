@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from scripts.assessment import Assessment, Maps, cylindrical
-from scripts.assessment.result import SliceAssessment
+from scripts.assessment.result import SliceAssessment, StackMotion
 
 from .overview import COMPONENTS, DISCLAIMER, DIVERGING, heart_window
 from .summary import CODES, marker, shown_slices
@@ -35,6 +35,7 @@ STYLE: dict[Any, Any] = {
 SECTOR_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
 #: Moments of the vector overlays: marker of the longitudinal curve, or else of the radial one.
 MOMENTS = (("PS", "peak systole"), ("PD", "early diastole"), ("PAS", "atrial systole"))
+ROTATION = "rotation, + counter-clockwise seen from the apex"
 NOTHING = "Nothing to draw: no slice shows a complete ventricle."
 #: Arrows are drawn about every so many mm.
 ARROW_MM = 4.0
@@ -117,7 +118,7 @@ def region_time_figure(assessment: Assessment) -> Figure:
         for axes, one in zip(row, shown, strict=True):
             values = one.velocity_cm_s[name]["sectors_24"]
             axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest",
-                        extent=(0, one.rr_ms, 24, 0))  # fmt: skip
+                        extent=(0, len(one.times_ms) * one.times_ms[1], 24, 0))  # fmt: skip
             axes.set_yticks(np.arange(2, 24, 4), assessment.sectors)
         row[0].set_ylabel(name)
         scale(figure, list(row), limit, f"cm/s, + {sign}")
@@ -201,34 +202,46 @@ def ventricle_figure(assessment: Assessment) -> Figure:
     """Strain, twist, torsion rate and volumes of the whole ventricle."""
     figure = sheet(assessment, "whole ventricle")
     stack, volumes = assessment.stack, assessment.volumes
-    if stack is None or volumes is None:
+    if stack is None and volumes is None:
         return empty(figure, "Strain along the axis, twist and volumes need at least two slices with a ventricle.")
     grid = figure.subplots(2, 2)
+    for axes, title in zip(grid.ravel(), ("strain", ROTATION, "torsion rate", "volume"), strict=True):
+        axes.set(title=title, xlabel="time after the first frame, ms")
+        axes.axhline(0, color="0.4", linewidth=0.6)
+    for axes in [*grid.ravel()[:3]] * (stack is None) + [grid[1, 1]] * (volumes is None):
+        axes.text(0.5, 0.6, "needs two whole slices", ha="center", color="0.4", transform=axes.transAxes)
+    if stack is not None:
+        _draw_motion(grid.ravel(), assessment, stack)
+    if volumes is not None:
+        grid[1, 1].plot(volumes.times_ms, volumes.pool_ml, color="#E69F00", label="blood pool")
+        grid[1, 1].plot(volumes.times_ms, volumes.myocardium_ml, color="#56B4E9", label="myocardium")
+        grid[1, 1].set(ylabel="ml", ylim=(0, None))
+        grid[1, 1].legend()
+    for axes in grid.ravel():
+        axes.set_xlim(0, np.mean([one.rr_ms for one in assessment.slices]))
+    return figure
+
+
+def _draw_motion(panels: Sequence[Axes], assessment: Assessment, stack: StackMotion) -> None:
+    """Strain, rotation and twist, torsion rate."""
+    strain, rotation, rate = panels[:3]
     for name, _, colour, line in COMPONENTS:
-        grid[0, 0].plot(stack.times_ms, stack.strain_percent[name], line, color=colour, label=name)
-    grid[0, 0].set(title="strain", ylabel="%")
-    grid[0, 0].legend()
+        strain.plot(stack.times_ms, stack.strain_percent[name], line, color=colour, label=name)
+    strain.set_ylabel("%")
+    strain.legend()
     ends, others = (*stack.basal_slices[:1], *stack.apical_slices[-1:]), iter(("other slices",))
     few = len(assessment.slices) <= 3
     for one in assessment.slices:
         share = one.index / max(1, len(assessment.slices) - 1)
         words = f"slice {one.index + 1}" if few or one.index in ends else next(others, None)
-        grid[0, 1].plot(
+        rotation.plot(
             one.times_ms, one.rotation_deg, color=matplotlib.colormaps["cividis"](share), linewidth=1, label=words
         )
-    grid[0, 1].plot(stack.times_ms, stack.twist_deg, color="#D55E00", linewidth=2.2, label="twist, apex less base")
-    grid[0, 1].set(title="rotation, + counter-clockwise seen from the apex", ylabel="degrees")
-    grid[0, 1].legend()
-    grid[1, 0].plot(stack.times_ms, stack.torsion_rate_deg_s_cm, color="#0072B2")
-    grid[1, 0].set(title="torsion rate", ylabel="degrees/s/cm")
-    grid[1, 1].plot(volumes.times_ms, volumes.pool_ml, color="#E69F00", label="blood pool")
-    grid[1, 1].plot(volumes.times_ms, volumes.myocardium_ml, color="#56B4E9", label="myocardium")
-    grid[1, 1].set(title="volume", ylabel="ml", ylim=(0, None))
-    grid[1, 1].legend()
-    for axes in grid.ravel():
-        axes.axhline(0, color="0.4", linewidth=0.6)
-        axes.set(xlabel="time after the first frame, ms", xlim=(0, stack.rr_ms))
-    return figure
+    rotation.plot(stack.times_ms, stack.twist_deg, color="#D55E00", linewidth=2.2, label="twist, apex less base")
+    rotation.set_ylabel("degrees")
+    rotation.legend()
+    rate.plot(stack.times_ms, stack.torsion_rate_deg_s_cm, color="#0072B2")
+    rate.set_ylabel("degrees/s/cm")
 
 
 def slice_words(one: SliceAssessment) -> str:

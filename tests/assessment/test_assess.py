@@ -162,6 +162,12 @@ def cut(labels, frames):
     return labels
 
 
+def without_middle(labels, frame):
+    labels = labels.copy()
+    labels[frame, ..., 1] = 0
+    return labels
+
+
 def filled(labels, frame):
     labels = labels.copy()
     labels[frame] = np.minimum(labels[frame], 1)
@@ -193,6 +199,7 @@ def opened(labels):
         ("synthesised", lambda m: {"kind": "synthesised"}),
         ("area_jumps", lambda m: {"labels": filled(m.labels, 7)}),
         ("wall_open", lambda m: {"labels": opened(m.labels)}),
+        ("volume_gap", lambda m: {"labels": without_middle(m.labels, 7)}),
     ],
 )
 def test_what_is_doubtful_is_flagged_in_words(stack, code, change):

@@ -103,6 +103,20 @@ def test_twist_is_rotation_at_the_apex_less_that_at_the_base(ring):
     assert stack.peaks["torsion_rate_systolic_deg_s_cm"] == pytest.approx(np.rad2deg(0.6) / 2, rel=0.01)
 
 
+def test_a_heart_that_twists_the_other_way_has_negative_peaks(ring):
+    """The same heart, mirrored: every peak of twist and torsion changes its sign, and none of its time."""
+
+    def peaks(*omegas):
+        maps = ring(lambda x, y, z: (omegas[z] * y * TIME, -omegas[z] * x * TIME, 0.0), slices=3)
+        return assess_maps(maps, 0.0).stack.peaks
+
+    plain, turned = peaks(-0.02, 0.01, 0.04), peaks(0.02, -0.01, -0.04)
+    for name in (n for n in plain if n.startswith(("twist", "torsion"))):
+        assert turned[name] == pytest.approx(plain[name] * (1 if name.endswith("ms") else -1), rel=1e-3), name
+    assert turned["twist_deg"] < 0
+    assert turned["torsion_rate_systolic_deg_s_cm"] < 0 < turned["torsion_rate_diastolic_deg_s_cm"]
+
+
 def test_sectors_run_clockwise_from_the_septum_as_seen_from_the_apex(ring):
     # Only what lies at +Y of the centre moves: with the septum at +X it is the second quarter, clockwise on the screen.
     found = curves(ring(lambda x, y: (0.0, 0.0, np.where(y > 0, 5.0, 0.0) * np.abs(TIME))), "longitudinal")

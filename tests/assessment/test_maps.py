@@ -72,6 +72,8 @@ def test_the_manifest_gives_timing_and_venc(tmp_path):
     study = Study.arranged(arrays()["cine"], AFFINE, [800.0, 850.0, 900.0], notes=["a note"])
     content = {"kind": "measured", "venc_cm_s": [20, 20, 30], "sources": {"venc_cm_s": "argument venc"}}
     write_manifest(study, folder, "case.nii.gz", content)
+    assert load_maps(folder).label_source == "predicted"
+    write_manifest(study, folder, "case.nii.gz", content | {"labels": "given"})
     maps = load_maps(folder)
     assert maps.rr_ms.tolist() == [800.0, 850.0, 900.0]
     assert maps.frame_duration_ms[2] == pytest.approx(150.0)
@@ -99,7 +101,26 @@ def test_what_the_bundle_made_of_a_cine_that_ends_is_not_cyclic(tmp_path):
     image = nib.load(folder / "case_cine.nii.gz")
     image.header["descrip"] = "magnitude in the scale of the input; not for diagnosis; not cyclic"
     nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header), folder / "case_cine.nii.gz")
-    assert not load_maps(folder).cyclic
+    maps = load_maps(folder)
+    assert not maps.cyclic
+    assert maps.rr_ms.tolist() == pytest.approx([900.0] * 3)
+    assert any("RR interval is not known" in note for note in maps.notes)
+    image.header["descrip"] = "magnitude in the scale of the input; not for diagnosis; not cyclic, RR 1100"
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header), folder / "case_cine.nii.gz")
+    maps = load_maps(folder)
+    assert not maps.cyclic
+    assert maps.rr_ms.tolist() == [1100.0] * 3
+    assert maps.frame_duration_ms.tolist() == pytest.approx([150.0] * 3)
+    assert not maps.notes
+
+
+def test_frames_that_begin_late_in_the_beat_are_told(tmp_path):
+    folder = write(tmp_path / "out")
+    for delay, told in ((60.0, False), (90.0, True)):
+        times = np.tile(delay + 150.0 * np.arange(6), (3, 1))
+        study = Study.arranged(arrays()["cine"], AFFINE, 1000.0, frame_times_ms=times)
+        write_manifest(study, folder, "case.nii.gz")
+        assert any(f"{delay:.0f} ms after the R wave" in note for note in load_maps(folder).notes) == told
 
 
 def test_one_of_several_studies_is_named(tmp_path):
@@ -177,6 +198,13 @@ def test_reviewed_labels_replace_predicted_ones(tmp_path):
         assert dice.min() > 0.95  # frames between keep the predicted motion, moved out by the same 2 pixels
     write(review, {"label": reviewed})
     assert np.array_equal(load_maps(folder, review / "case_label.nii.gz").labels, np.moveaxis(reviewed, 3, 0))
+    # A correction of the first frame reaches the last ones only where the first follows the last.
+    write(review, {"label": np.concatenate((reviewed[..., :1], pixels["label"][..., 3::3]), axis=3)})
+    assert (load_maps(folder, review).labels[11] != np.moveaxis(pixels["label"], 3, 0)[11]).any()
+    image = nib.load(folder / "case_cine.nii.gz")
+    image.header["descrip"] = "not cyclic"
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header), folder / "case_cine.nii.gz")
+    assert np.array_equal(load_maps(folder, review).labels[11], np.moveaxis(pixels["label"], 3, 0)[11])
     write(review, {"label": reviewed[..., :5]})
     with pytest.raises(CineError, match="found 5 frames, expected 4"):
         load_maps(folder, review)

@@ -207,7 +207,7 @@ def test_bogus_trigger_times_give_way_to_instance_numbers(study: Study, write: C
     edit(folder, lambda ds: setattr(ds, "TriggerTime", f"{(500 * ds.InstanceNumber) % 4100}"))
     found = read_dicom(folder)
     assert_same(found, study)
-    assert found.provenance["frame_times_ms"] == "(0020,0013) InstanceNumber"
+    assert found.provenance["frame_times_ms"] == "(0020,0013) InstanceNumber, frames evenly over RR"
     assert any("not believed" in note for note in found.notes)
 
 
@@ -222,7 +222,7 @@ def test_temporal_positions_come_before_instance_numbers(study: Study, write: Ca
     edit(folder, renumber)
     found = read_dicom(folder)
     assert_same(found, study)
-    assert found.provenance["frame_times_ms"] == "(0020,0100) TemporalPositionIdentifier"
+    assert found.provenance["frame_times_ms"] == "(0020,0100) TemporalPositionIdentifier, frames evenly over RR"
 
 
 def test_rr_ms_stands_in_for_missing_timing(write: Callable[..., Path]) -> None:

@@ -77,6 +77,29 @@ def test_an_enhanced_file_has_as_many_groups_as_frames(groups: int, frames: int 
         read_dicom(folder)
 
 
+def test_a_legacy_converted_file_keeps_its_times_among_what_was_not_assigned(study: Study, write: Write) -> None:
+    folder = write(style="enhanced")
+
+    def convert(ds: pydicom.Dataset) -> None:
+        common = pydicom.Dataset()
+        common.NominalInterval = 800
+        ds.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence = [common]
+        for groups in ds.PerFrameFunctionalGroupsSequence:
+            own = pydicom.Dataset()
+            own.TriggerTime = groups.CardiacSynchronizationSequence[0].NominalCardiacTriggerDelayTime
+            groups.UnassignedPerFrameConvertedAttributesSequence = [own]
+            del groups.CardiacSynchronizationSequence
+            del groups.FrameContentSequence
+        ds.PerFrameFunctionalGroupsSequence = ds.PerFrameFunctionalGroupsSequence[::-1]
+        pixels = ds.pixel_array[::-1]
+        ds.PixelData = pixels.tobytes()
+
+    edit(folder, convert)
+    found = read_dicom(folder)
+    np.testing.assert_array_equal(found.magnitude, study.magnitude)
+    np.testing.assert_allclose(found.rr_ms, 800)
+
+
 def test_equal_uids_at_other_temporal_positions_are_no_copies(study: Study, write: Write) -> None:
     folder = write()
 

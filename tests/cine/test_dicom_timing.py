@@ -9,7 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from scripts.cine.convert import read_study
 from scripts.cine.dicom import read_dicom
+from scripts.cine.nifti import write_study
 from scripts.cine.study import CineError, Study
 from tests.cine.conftest import edit
 
@@ -61,7 +63,41 @@ def test_trigger_times_beyond_rr_in_uneven_steps_give_no_order(study: Study, wri
     edit(folder, lambda ds: setattr(ds, "TriggerTime", f"{(ds.InstanceNumber * 7 % 8) ** 3 * 4}"))
     found = read_dicom(folder)
     np.testing.assert_array_equal(found.magnitude, study.magnitude)
-    assert found.provenance["frame_times_ms"] == "(0020,0013) InstanceNumber"
+    assert found.provenance["frame_times_ms"] == "(0020,0013) InstanceNumber, frames evenly over RR"
+
+
+@pytest.mark.parametrize(("frames", "step"), [(100, 40.0), (40, 35.0)])
+def test_several_beats_are_not_squeezed_into_one(frames: int, step: float, write: Write) -> None:
+    pixels = np.random.default_rng(3).integers(0, 999, (20, 24, 3, frames))
+    folder = write(pixels=pixels, frame_times_ms=step * np.arange(frames))
+    with pytest.raises(CineError, match=rf"covers {frames * step:.0f} ms, .* times RR = 800 ms.*found several beats"):
+        read_dicom(folder)
+
+
+@pytest.mark.parametrize(
+    ("frames", "step", "rr_ms"),
+    [
+        (25, 40.0, 1000.0),
+        (20, 30.0, 900.0),
+        (20, 30.0, 620.0),
+        (25, 32.0, 1000.0),
+        (20, 40.0, 500.0),
+        (20, 40.0, 790.0),
+    ],
+)
+def test_another_rr_is_judged_alike_from_dicom_and_from_a_study_folder(
+    frames: int, step: float, rr_ms: float, write: Write, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(3).integers(0, 999, (20, 24, 3, frames))
+    folder = write(pixels=pixels, frame_times_ms=step * np.arange(frames))
+    expected = read_dicom(folder, rr_ms=rr_ms)
+    converted = tmp_path / "converted"
+    converted.mkdir()
+    write_study(read_dicom(folder), converted, "a")
+    found = read_study(converted, rr_ms=rr_ms)
+    np.testing.assert_allclose(found.frame_times_ms, expected.frame_times_ms)
+    np.testing.assert_allclose(found.frame_duration_ms, expected.frame_duration_ms)
+    assert found.cyclic == expected.cyclic
 
 
 @pytest.mark.parametrize(("rate", "cyclic"), [(75, True), (74, True), (73, True), (72, False), (70, False)])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scripts.cine.convert import convert, read_study, study_name
-from scripts.cine.nifti import read_nifti, write_slice, write_study
+from scripts.cine.nifti import read_nifti, read_study_folder, write_nifti, write_slice, write_study
 from scripts.cine.study import CineError, Study
 from tests.cine.conftest import RR_MS, oblique_affine
 
@@ -110,6 +110,24 @@ def test_a_file_without_orientation_is_left_as_stored(study: Study, tmp_path: Pa
     found = read_nifti(save(tmp_path / "a.nii", study.magnitude[:, :, ::-1], 0.1, "sec", code=0))
     assert not found.orientation_known
     np.testing.assert_array_equal(found.magnitude, study.magnitude[:, :, ::-1])
+
+
+def test_what_is_written_of_it_claims_no_orientation(study: Study, tmp_path: Path) -> None:
+    found = read_nifti(save(tmp_path / "a.nii", study.magnitude, 0.1, "sec", code=0))
+    write_study(found, tmp_path, "b")
+    write_slice(found, 1, tmp_path / "slice.nii")
+    for path in ("b.nii.gz", "slice.nii"):
+        image = nib.load(tmp_path / path)
+        assert (image.header["sform_code"], image.header["qform_code"]) == (0, 0)
+        assert image.header.get_zooms()[:2] == pytest.approx(found.spacing_mm[:2])
+    assert not read_nifti(tmp_path / "slice.nii").orientation_known
+    np.testing.assert_array_equal(read_study_folder(tmp_path).magnitude, found.magnitude)
+
+
+def test_values_that_are_none_are_not_written(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(CineError, match=r"a\.nii: found NaN or infinite values"):
+        write_nifti(tmp_path / "a.nii", study.magnitude * np.nan, study.affine, 40.0, np.int16)
+    assert not (tmp_path / "a.nii").exists()
 
 
 def test_truncated_and_other_files(study: Study, tmp_path: Path) -> None:

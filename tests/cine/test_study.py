@@ -20,6 +20,12 @@ def test_a_study_in_order_stays_as_it_is(study: Study) -> None:
     assert study.provenance["view"] == "from the apex, as stored"
 
 
+def test_slices_lie_apart_along_their_normal(study: Study) -> None:
+    affine = study.affine.copy()
+    affine[:3, 2] += 4 * affine[:3, 0]  # each slice 5 mm aside of the one before
+    assert replace(study, affine=affine).spacing_mm == pytest.approx((1.25, 1.5, 8))
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.booleans(), min_size=3, max_size=3))
 def test_every_voxel_keeps_its_place(flips: list[bool]) -> None:

@@ -89,6 +89,15 @@ def test_dicom_gets_a_number_and_not_the_name_of_its_folder(tmp_path: Path) -> N
         prepare(str(tmp_path / "Doe^John"), str(studies))
 
 
+def test_images_without_uids_are_not_the_same_images(tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 8)):
+        pixels = np.random.default_rng(seed).integers(0, 1200, (36, 40, 2, 4)).astype(np.float32)
+        study = Study.arranged(pixels, oblique((1.5, 1.5, 8.0)), 800.0, sop_instance_uids=[[""] * 4] * 2)
+        (tmp_path / name).mkdir()
+        write_study(study, tmp_path / name, name)
+    assert prepared(prepare(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "studies"))) == ["a", "b"]
+
+
 def test_a_study_folder_keeps_what_it_knows(tmp_path: Path) -> None:
     pixels = np.random.default_rng(7).integers(0, 1200, (36, 40, 2, 4)).astype(np.float32)
     (tmp_path / "converted").mkdir()

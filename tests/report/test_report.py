@@ -8,11 +8,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from scripts.assessment import Assessment, Maps
+from scripts.assessment import Assessment, Maps, assess_maps
 from scripts.report import write_report
 from scripts.report.bullseye import bullseye
 from scripts.report.document import write_document
-from scripts.report.figures import curves_figure, vectors_figure
+from scripts.report.figures import curves_figure, region_time_figure, vectors_figure, ventricle_figure
 from scripts.report.overview import DIVERGING
 from scripts.report.page import page_data, write_page
 
@@ -97,6 +97,20 @@ def test_bullseye_paints_each_segment_where_the_aha_has_it() -> None:
     np.testing.assert_allclose(at(0.2, 0.8), ends[1], atol=2)  # basal anterior: up
     np.testing.assert_allclose(at(-0.25, 0.06), ends[0], atol=2)  # apical septal: left
     np.testing.assert_allclose(at(0, -0.75), [230] * 3, atol=2)  # no value: gray
+
+
+def test_the_map_of_a_cine_that_ends_before_the_beat_ends_with_it(ring: Study) -> None:
+    maps = dataclasses.replace(ring[0], cyclic=False, frame_duration_ms=ring[0].frame_duration_ms * 0.7)
+    figure = region_time_figure(assess_maps(maps))
+    ends = {image.get_extent()[1] for axes in figure.axes for image in axes.images}
+    assert ends == {0.7 * float(maps.rr_ms[0])}
+
+
+def test_volumes_are_drawn_where_twist_cannot_be(ring: Study) -> None:
+    figure = ventricle_figure(dataclasses.replace(ring[1], stack=None))
+    lines = {axes.get_title(): len(axes.get_lines()) for axes in figure.axes}
+    assert lines["volume"] > lines["strain"] == lines["torsion rate"] == 1  # the zero line alone
+    assert not ventricle_figure(dataclasses.replace(ring[1], stack=None, volumes=None)).axes
 
 
 def test_a_study_without_a_ventricle_gives_a_report_that_says_so(nothing: Study, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ function entries(sets, component, segmentCurve) {
   return found.filter(({ values }) => values?.some((value) => value !== null));
 }
 
-/** The charts of each family, for the slice on screen. */
+/** The charts of each family, for the slice on screen; `at` holds the times of curves of the whole ventricle. */
 const FAMILIES = {
   velocity: () => COMPONENTS.map(({ key, name, positive }, k) => {
     const segment = chosenSegment();
@@ -40,6 +40,7 @@ const FAMILIES = {
     return {
       title: `${name} strain`, sign: stack ? "whole ventricle" : "", unit: "%", digits: 1,
       lines: stack ? [{ name: "global", values: stack, colour: colourName(k) }] : entries(own, k, null),
+      at: stack ? assessment.stack : null,
       reach: stack ? extent(stack) : reach((slice) => slice.strain_percent[key]),
     };
   }),
@@ -50,13 +51,13 @@ const FAMILIES = {
     },
     ...["twist_deg|twist|°", "torsion_rate_deg_s_cm|torsion rate|°/s/cm"].map((text, k) => {
       const [key, title, unit] = text.split("|"), values = assessment.stack?.[key];
-      return { title, sign: "apex less base", unit, digits: 1, reach: extent(values ?? []),
+      return { title, sign: "apex less base", unit, digits: 1, reach: extent(values ?? []), at: assessment.stack,
         lines: values ? [{ name: "whole ventricle", values, colour: colourName(k + 1) }] : [] };
     }),
   ],
   volume: () => [["pool_ml", "blood pool"], ["myocardium_ml", "myocardium"]].map(([key, title], k) => {
     const values = assessment.volumes?.[key] ?? [];
-    return { title, sign: "whole ventricle", unit: "ml", digits: 0, reach: extent(values),
+    return { title, sign: "whole ventricle", unit: "ml", digits: 0, reach: extent(values), at: assessment.volumes,
       lines: values.length ? [{ name: "volume", values, colour: colourName(k) }] : [] };
   }),
 };
@@ -89,15 +90,17 @@ function drawCharts() {
 
 function drawChart(chart, last) {
   const width = Math.max(240, byId("curves").clientWidth), height = (width > 480 ? 182 : 132) + (last ? 12 : 0);
-  const times = sliceNow().times_ms, rr = sliceNow().rr_ms;
+  const times = chart.at?.times_ms ?? sliceNow().times_ms;
+  // Slices are compared at equal fractions of their RR, so every chart shows the same fraction of one.
+  const stretch = times[1] / sliceNow().times_ms[1], rr = sliceNow().rr_ms * stretch;
   const [low, high] = chart.reach[0] === chart.reach[1] ? [-1, 1] : chart.reach;
   const pad = (high - low) * 0.1;
   const x = (ms) => MARGIN.left + (ms / rr) * (width - MARGIN.left - MARGIN.right);
   const y = (value) => MARGIN.top + ((high + pad - value) / (high - low + 2 * pad)) * (height - MARGIN.top - MARGIN.bottom);
   const bottom = height - MARGIN.bottom;
   const svg = element("svg", { class: "chart-area", height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${chart.title}, ${chart.unit}` });
-  const es = sliceNow().end_systole_ms;
-  if (es !== null) {
+  const es = sliceNow().end_systole_ms * stretch;
+  if (sliceNow().end_systole_ms !== null) {
     svg.append(element("rect", { class: "systole", x: x(0), y: MARGIN.top, width: x(es) - x(0), height: bottom - MARGIN.top }));
     svg.append(element("text", { x: x(es) - 3, y: MARGIN.top + 9, "text-anchor": "end" }, "ES"));
   }
@@ -112,7 +115,7 @@ function drawChart(chart, last) {
   for (const line of [...chart.lines].reverse()) {
     svg.append(element("path", { class: line.faint ? "line faint" : "line", style: `stroke:${line.colour}`, d: trace(line.values, times, x, y) }));
   }
-  for (const marker of chart.markers ?? []) svg.append(...drawMarker(marker, x, y, chart.lines[0]?.colour));
+  for (const marker of chart.markers ?? []) svg.append(...drawMarker(marker, x((marker.time_percent_rr * rr) / 100), y, chart.lines[0]?.colour));
   const cursor = element("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
   const dots = chart.lines.map(({ colour }) => element("circle", { r: 3.2, style: `fill:${colour}` }));
   svg.append(cursor, ...dots);
@@ -149,9 +152,9 @@ function trace(values, times, x, y) {
 
 function drawMarker({ code, value_cm_s: value, time_ms: time }, x, y, colour) {
   const above = value >= 0;
-  const circle = element("circle", { class: "marker", cx: x(time), cy: y(value), r: 3.6, style: `stroke:${colour}` },
+  const circle = element("circle", { class: "marker", cx: x, cy: y(value), r: 3.6, style: `stroke:${colour}` },
     element("title", {}, `${MARKERS[code]}: ${words(value)} cm/s at ${words(time, 0)} ms`));
-  return [circle, element("text", { class: "marker-name", x: x(time) + 6, y: y(value) + (above ? -3 : 10) }, `${code} ${words(value)}`)];
+  return [circle, element("text", { class: "marker-name", x: x + 6, y: y(value) + (above ? -3 : 10) }, `${code} ${words(value)}`)];
 }
 
 /** Hovering shows values, pressing moves the cine. */
@@ -185,8 +188,8 @@ function drawMap() {
     }));
     context.putImageData(picture, 0, 0);
   }
-  const rr = sliceNow().rr_ms;
-  byId("map-times").replaceChildren(...ticks(0, rr * 0.97, 6).map((tick) => element("span", { style: `left:${(100 * tick) / rr}%` }, words(tick, 0))));
+  const whole = FRAMES * sliceNow().times_ms[1]; // a cine that is not cyclic ends before the beat
+  byId("map-times").replaceChildren(...ticks(0, whole * 0.97, 6).map((tick) => element("span", { style: `left:${(100 * tick) / whole}%` }, words(tick, 0))));
 }
 
 function mapLimit(key) {

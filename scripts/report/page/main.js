@@ -5,7 +5,7 @@ let rest = 0; // time that was not yet played, ms
 
 function play(now) {
   if (!state.playing) return;
-  const step = sliceNow().rr_ms / FRAMES / Number(byId("speed").value);
+  const step = sliceNow().times_ms[1] / Number(byId("speed").value);
   rest += Math.min(now - last, 250);
   last = now;
   const frames = Math.floor(rest / step);
