@@ -136,10 +136,15 @@ def _slice_header(source: Source, z: int, series: Series, algorithm: Algorithm, 
     made = new_object(MRImageStorage, "MR", series, 1, header, algorithm)
     made.SeriesDate, made.SeriesTime = made.ContentDate, made.ContentTime = DA(now.date()), TM(now.time())
     for keyword, otherwise in _SCAN.items():
-        value = header.get(keyword)
+        try:
+            value = header.get(keyword)
+        except ValueError:  # not a number, where one belongs
+            value = None
         value = otherwise if value in (None, "") else value
         if value is not None:
             setattr(made, keyword, value)
+    if "SpacingBetweenSlices" in made:
+        made.SpacingBetweenSlices = abs(made.SpacingBetweenSlices)
     options = made.ScanOptions or []
     options = [options] if isinstance(options, str) else [str(option) for option in options]
     if not {"CG", "PPG"} & set(options):

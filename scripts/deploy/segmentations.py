@@ -60,7 +60,7 @@ def write_segmentations(
     written = []
     for t in tqdm(range(count), desc=series.description, unit="frame", leave=False, disable=None):
         for z, stand_in in enumerate(stand_ins):
-            _place(stand_in, source.frames[z][t // factor])
+            _place(stand_in, source.frames[z][t // factor], source.frames[0][0].orientation)
         made = hd.seg.Segmentation(
             source_images=stand_ins,
             pixel_array=masks[t],
@@ -72,7 +72,7 @@ def write_segmentations(
             instance_number=t + 1,
             **algorithm.equipment,
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            content_label=f"FRAME_{t + 1}_OF_{count}",
+            content_label=f"FRAME_{t + 1}",
             content_description=f"LV, frame {t + 1} of {count}, {times[t]:.0f} ms, {NOT_FOR_DIAGNOSIS}",
             series_description=series.title,
         )
@@ -125,9 +125,10 @@ def _stand_in(source: Source, z: int) -> Dataset:
     return stand_in
 
 
-def _place(stand_in: Dataset, frame: Frame) -> None:
+def _place(stand_in: Dataset, frame: Frame, orientation: NDArray[np.float64]) -> None:
+    """Put it where a frame lies; all have one orientation, since slices may differ in the last digits."""
     stand_in.ImagePositionPatient = decimal_strings(frame.position)
-    stand_in.ImageOrientationPatient = decimal_strings(frame.orientation)
+    stand_in.ImageOrientationPatient = decimal_strings(orientation)
 
 
 def _refer(made: Dataset, images: dict[str, ImageReference]) -> None:

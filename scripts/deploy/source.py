@@ -71,6 +71,10 @@ class Source:
         study, frames = read_dicom_frames(folder, series, rr_ms)
         with pydicom.config.disable_value_validation():
             headers = tuple(pydicom.dcmread(row[0].path, stop_before_pixels=True, force=True) for row in frames)
+        for header, row in zip(headers, frames, strict=True):
+            for tag, keyword in (("(0008,0016)", "SOPClassUID"), ("(0008,0018)", "SOPInstanceUID")):
+                if not header.get(keyword):
+                    raise CineError(f"{row[0].where}: {tag} {keyword}: found none, expected one: results refer to it")
         studies = {str(header.get("StudyInstanceUID", "")) for header in headers}
         if len(studies) > 1 or "" in studies:
             found = ", ".join(sorted(uid or "none" for uid in studies))
@@ -96,8 +100,10 @@ class Source:
 
     def times_ms(self, factor: int) -> NDArray[np.float64]:
         """Time of every frame after the R wave, `factor` frames for each acquired one, shape (Z, T factor), ms."""
-        times, step = self.study.frame_times_ms, self.study.frame_duration_ms[:, None]
-        last = times[:, :1] + self.study.rr_ms[:, None] if self.study.cyclic else times[:, -1:] + step
+        times = self.study.frame_times_ms
+        last = times[:, -1:] + np.median(np.diff(times, axis=1), axis=1, keepdims=True)
+        if self.study.cyclic:  # RR is rounded: frames may cover a little more than it
+            last = np.maximum(last, times[:, :1] + self.study.rr_ms[:, None])
         following = np.concatenate([times[:, 1:], last], axis=1)
         share = np.arange(factor) / factor
         return (times[..., None] + (following - times)[..., None] * share).reshape(len(times), -1)
@@ -116,7 +122,8 @@ class Source:
     def series_number(self, position: int) -> int:
         """SeriesNumber of our `position`-th series, behind every series of the cine."""
         last = max(frame.series_number or 0 for row in self.frames for frame in row)
-        return 100 * (last + 1) + position
+        # An integer string ends at 2^31 - 1 (PS3.5 6.2).
+        return 100 * (min(last, 21_000_000) + 1) + position
 
     def between(self, z: int, k: int, factor: int) -> list[ImageReference]:
         """The acquired frames that frame `k` of the interpolated cine lies on or between."""

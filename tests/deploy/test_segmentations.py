@@ -7,6 +7,7 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+import pydicom
 import pytest
 
 from scripts.deploy.mr_images import write_mr_series
@@ -14,7 +15,7 @@ from scripts.deploy.objects import Series
 from scripts.deploy.segmentations import write_segmentations
 from scripts.deploy.source import Source
 
-from .conftest import ALGORITHM, SHAPE
+from .conftest import ALGORITHM, SHAPE, write_view
 
 
 def points(seg: hd.seg.Segmentation, segment: int) -> np.ndarray:
@@ -79,6 +80,18 @@ def test_labels_of_the_interpolated_cine_refer_to_it(source: Source, labels: np.
         seg = hd.seg.segread(path)
         uids = {r.ReferencedSOPInstanceUID for r in seg.SourceImageSequence}
         assert uids == {row[k].sop_uid for row in images}
+
+
+def test_slices_whose_orientation_differs_in_the_last_digits_are_one_stack(labels: np.ndarray, tmp_path: Path) -> None:
+    write_view("ge", tmp_path / "dicom")
+    for path in sorted((tmp_path / "dicom").rglob("*.dcm"))[: SHAPE[3]]:
+        ds = pydicom.dcmread(path)
+        ds.ImageOrientationPatient = [f"{float(v) + 1e-6:.7f}" for v in ds.ImageOrientationPatient]
+        ds.save_as(path)
+    source = Source.read(tmp_path / "dicom")
+    assert len({frame.orientation.tobytes() for row in source.frames for frame in row}) == 2
+    made = write_segmentations(tmp_path / "seg", source, labels[::2], source.references, Series(3, "labels"), ALGORITHM)
+    assert len(made) == SHAPE[3]
 
 
 def test_frames_without_a_ventricle_are_written_too(source: Source, tmp_path: Path) -> None:

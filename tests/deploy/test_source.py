@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,28 @@ def test_times_of_a_cine_that_is_not_cyclic_go_on_by_the_step(tmp_path: Path) ->
     assert not source.study.cyclic
     np.testing.assert_allclose(np.diff(source.times_ms(2)), (0.6 * RR_MS / 10)[:, None].repeat(9, 1), atol=2e-3)
     assert [r.sop_uid for r in source.between(0, 9, 2)] == [source.reference(0, 4).sop_uid]
+
+
+def test_times_rise_where_frames_cover_more_than_rr(tmp_path: Path) -> None:
+    """RR is rounded: 860 ms of frames are accepted as a cycle of 800."""
+    write_view("ge", tmp_path / "dicom")
+    source = Source.read(tmp_path / "dicom")
+    times = np.tile(172.0 * np.arange(5), (3, 1))
+    study = dataclasses.replace(source.study, frame_times_ms=times, rr_ms=np.full(3, 800.0))
+    found = dataclasses.replace(source, study=study).times_ms(6)
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(found[:, ::6], times)
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID"])
+def test_images_that_cannot_be_referred_to_are_refused(keyword: str, tmp_path: Path) -> None:
+    write_view("ge", tmp_path / "dicom")
+    for path in (tmp_path / "dicom").rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        delattr(ds, keyword)
+        ds.save_as(path, enforce_file_format=False)
+    with pytest.raises(CineError, match=rf"{keyword}: found none"):
+        Source.read(tmp_path / "dicom")
 
 
 def test_an_interpolated_frame_refers_to_both_neighbours(source: Source) -> None:
