@@ -88,6 +88,36 @@ def test_without_an_affine_the_view_is_left_as_it_is(run: Run, tmp_path: Path) -
     percent = 100 * pixels / pixels.max()
     expected = np.roll(percent, -1, 0) - percent
     np.testing.assert_allclose(read(tmp_path / "out/a_velocity_x.nii.gz"), expected, atol=STEP)
+    for key in OUTPUTS:  # and nobody is told that it is known
+        written = nibabel.load(tmp_path / f"out/a_{key}.nii.gz")
+        assert (written.header["sform_code"], written.header["qform_code"]) == (0, 0)
+        assert written.header.get_zooms()[:2] == pytest.approx((1.5, 1.5))
+        assert written.header["pixdim"][4] == pytest.approx(0.25)
+
+
+def test_slices_that_are_shifted_in_their_plane_are_not_mixed(run: Run, tmp_path: Path) -> None:
+    """A scanner may shift each slice of a stack; what lies at one pixel of it stays there."""
+    pixels = beating_disc((40, 36, 4, 4), (1.2, 1.2))
+    straight, shifted = frame((1.2, 1.2, 8)), frame((1.2, 1.2, 8))
+    shifted[:3, 2] += 4 * shifted[:3, 0] / 1.2
+    for name, affine in (("straight", straight), ("shifted", shifted)):
+        write(tmp_path / f"in/{name}.nii.gz", pixels, affine=affine)
+    run(tmp_path / "in", tmp_path / "out", upsampling_factor=2)
+    for key in OUTPUTS:
+        written = nibabel.load(tmp_path / f"out/shifted_{key}.nii.gz")
+        np.testing.assert_allclose(written.get_sform(), shifted, atol=1e-4)
+        expected = read(tmp_path / f"out/straight_{key}.nii.gz")
+        np.testing.assert_allclose(read(tmp_path / f"out/shifted_{key}.nii.gz"), expected, atol=STEP)
+
+
+def test_a_cine_that_its_manifest_calls_prospective_is_not_wrapped_unasked(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "in/a.nii.gz", beating_disc((40, 36, 4)))
+    manifest = {"image": "a.nii.gz", "cyclic": False, "frame_duration_ms": [100]}
+    (tmp_path / "in/study.json").write_text(json.dumps(manifest))
+    with pytest.raises(SystemExit, match=r"found cyclic = 0 in the study.json beside it, expected 1; give --cyclic 0"):
+        run(tmp_path / "in", tmp_path / "out")
+    run(tmp_path / "in", tmp_path / "out", cyclic=0)
+    assert nibabel.load(tmp_path / "out/a_label.nii.gz").header["pixdim"][4] == pytest.approx(0.1 / 6)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +147,15 @@ def test_a_cine_that_does_not_wrap_ends_with_its_last_frame(run: Run, tmp_path: 
     found = read(tmp_path / "out/a_cine.nii.gz")
     np.testing.assert_allclose(found[..., -4:], pixels[..., -1:].repeat(4, -1), rtol=1e-5)
     # Without a manifest, this is how an assessment learns of it.
-    assert b"; not cyclic" in nibabel.load(tmp_path / "out/a_label.nii.gz").header["descrip"].item()
+    assert nibabel.load(tmp_path / "out/a_label.nii.gz").header["descrip"].item().endswith(b"; not cyclic")
+    # An RR that is given is that of the beat; the frames last as their header says.
+    run(tmp_path / "in", tmp_path / "beat", upsampling_factor=4, cyclic=0, rr_ms=1000)
+    header = nibabel.load(tmp_path / "beat/a_velocity_x.nii.gz").header
+    assert header["descrip"].item().endswith(b"; not cyclic, RR 1000")
+    assert header["pixdim"][4] == pytest.approx(0.05)
+    np.testing.assert_array_equal(
+        read(tmp_path / "beat/a_velocity_x.nii.gz"), read(tmp_path / "out/a_velocity_x.nii.gz")
+    )
 
 
 @pytest.mark.parametrize(
