@@ -95,9 +95,9 @@ train: env
 # The published network, for the benchmark: the same data and engines, other networks and losses. SECONDS_A_STAGE limits each of its two stages.
 SECONDS_A_STAGE ?= 1800
 paper: env
-	$(RUN) -m monai.bundle run training --limit_seconds $(SECONDS_A_STAGE) --config_file \
+	$(RUN) -m monai.bundle run training $(OPTIONS) --limit_seconds $(SECONDS_A_STAGE) --config_file \
 		"['bundle/configs/train_interpolation.json','bundle/configs/paper.json','bundle/configs/paper_interpolation.json']"
-	$(RUN) -m monai.bundle run training --limit_seconds $(SECONDS_A_STAGE) --config_file \
+	$(RUN) -m monai.bundle run training $(OPTIONS) --limit_seconds $(SECONDS_A_STAGE) --config_file \
 		"['bundle/configs/train_synthesis.json','bundle/configs/paper.json','bundle/configs/paper_synthesis.json']"
 	$(RUN) -m monai.bundle run export --config_file "['bundle/configs/paper.json','bundle/configs/paper_export.json']"
 

@@ -10,6 +10,8 @@ Row = dict[str, Any]
 
 OURS, PUBLISHED = "hdlnet", "r2unet"
 MAIN_GAP, REAL_GAP = 6, 4
+STRONG_FRAMES, STRONG_VELOCITIES = {"linear", "flow"}, {"flow", "population"}
+"""Peers that must have been measured before anything is said of the best peer."""
 RELATIVE = (("radial", 0.40, 0.30), ("circumferential", 0.85, 0.70), ("longitudinal", 0.50, 0.40))
 """Component, and what its error must and shall be at most; 1 is what an answer of zero has."""
 
@@ -50,7 +52,7 @@ def _phantom(tables: dict[str, list[Row]], bar: Callable[..., None]) -> None:
     rows = [row for row in tables.get("interpolation", []) if row["gap"] == MAIN_GAP]
     ours = _pick(rows, "psnr_ventricle_db", peer=OURS)
     others = [row["psnr_ventricle_db"] for row in rows if row["peer"] != OURS and "psnr_ventricle_db" in row]
-    if ours is not None and others:
+    if ours is not None and {row["peer"] for row in rows} >= STRONG_FRAMES:
         bar("phantom, gap 6, ventricle: dB above the best peer", 2.0, 4.0, ours - max(others))
     linear = _pick(rows, "psnr_ventricle_db", peer="linear")
     if ours is not None and linear is not None:
@@ -67,11 +69,14 @@ def _phantom(tables: dict[str, list[Row]], bar: Callable[..., None]) -> None:
         bar(f"{component} velocity: RMSE as a share of its RMS", must, aim, found, "lower")
     for component in dict.fromkeys(row["component"] for row in velocity):
         mine = _pick(velocity, "rmse_cm_s", peer=OURS, component=component)
-        rest = [
-            row["rmse_cm_s"] for row in velocity if row["component"] == component and not row["peer"].startswith(OURS)
-        ]
-        if mine is not None and rest:
-            bar(f"{component} velocity: RMSE as a share of the best peer's", 0.6, 0.4, mine / min(rest), "lower")
+        rest = {
+            row["peer"]: row["rmse_cm_s"]
+            for row in velocity
+            if row["component"] == component and not row["peer"].startswith(OURS)
+        }
+        if mine is not None and set(rest) >= STRONG_VELOCITIES:
+            share = mine / min(rest.values())
+            bar(f"{component} velocity: RMSE as a share of the best peer's", 0.6, 0.4, share, "lower")
     for row in tables.get("velocity_peaks", []):
         if row["peer"] != f"{OURS}, own labels" or row["marker"] not in ("PS", "PD"):
             continue
@@ -87,7 +92,7 @@ def _patients(tables: dict[str, list[Row]], source: str, bar: Callable[..., None
         ours = _pick(rows, "psnr_ventricle_db", subject=subject, peer=OURS)
         found = [_pick(rows, "psnr_ventricle_db", subject=subject, peer=peer) for peer in ("linear", "flow")]
         others = [value for value in found if value is not None]
-        if ours is not None and others:
+        if ours is not None and len(others) == 2:
             words = f"{subject}, gap 4, ventricle: dB above the better of linear and flow"
             bar(words, 0.5, 1.5, ours - max(others))
     kind = {"peer": OURS, "subject": "all"}

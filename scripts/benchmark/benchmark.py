@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scripts.cine.folder import whole_folder
-from scripts.cine.study import CineError
+from scripts.cine.study import LEAST_FRAMES, CineError
 from scripts.training.sunnybrook import HELD_OUT
 
 from .bars import MAIN_GAP, OURS, PUBLISHED, REAL_GAP, find_bars
@@ -129,7 +129,8 @@ def benchmark(
     networks = [Network.load(name, files[name]) for name in (PUBLISHED, OURS) if name in chosen]
     sources = [name.strip() for name in data.split(",") if name.strip()]
     with whole_folder(out, model, RESULT) as folder:
-        result = run_benchmark(settings, networks, sources, tuple(p.strip() for p in patients.split(",") if p.strip()))
+        chosen_patients = tuple(p.strip() for p in patients.split(",") if p.strip())
+        result = run_benchmark(settings, networks, sources, chosen_patients)
         write_result(result, folder)
     missed = sum(not bar["met"] for bar in result["bars"])
     return f"Wrote {RESULT}, benchmark.md and figures to {out}; {missed} of {len(result['bars'])} bars missed"
@@ -170,7 +171,7 @@ def run_benchmark(
     Returns:
         What ``benchmark.json`` holds.
     """
-    result: dict[str, Any] = {"about": _about(settings, networks, sources)}
+    result: dict[str, Any] = {"about": _about(settings, networks, sources) | {"patients": list(patients)}}
     cases = {source: patient_cases(source, patients) for source in sources if source != "phantom"}
     data: dict[str, Any] = {}
     for source in sources:
@@ -244,7 +245,7 @@ def _patient(settings: Settings, networks: Sequence[Network], tallies: Tallies, 
     if "interpolation" in settings.parts and case.cyclic:
         for gap in settings.gaps:
             keys, cyclic = case.frames[::gap], count % gap == 0
-            if len(keys) < 3:
+            if len(keys) < LEAST_FRAMES:
                 continue
             for name in settings.frame_peers():
                 tallies.interpolation.add(case, gap, name, INTERPOLATORS[name](keys, gap, cyclic))
@@ -280,6 +281,8 @@ def _segment(network: Network, tallies: Tallies, case: Case) -> None:
     shown = [f for f, label in case.labels.items() if label.any()]
     for frame in shown:
         keys = case.frames.roll(half - frame, 0)[::REAL_GAP]
+        if len(keys) < LEAST_FRAMES:
+            continue
         found = ventricle(network(keys, REAL_GAP, count % REAL_GAP == 0))
         tally.add(case, network.name, "interpolated", found[half : half + 1], case.labels[frame][None])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cine.study import CineError
+from scripts.training.sunnybrook import HELD_OUT
 
 from .ablation import RESULT as ABLATION
 from .ablation import page as describe
@@ -172,11 +173,13 @@ def section(result: dict[str, Any]) -> str:
         result: what ``benchmark.json`` holds.
     """
     about = result["about"]
-    options = {"data": about["data"], "peers": about["peers"], "parts": about["parts"], "gaps": about["gaps"]}
+    options = {key: about[key] for key in ("data", "patients", "peers", "parts", "gaps")}
     command = " ".join(f"--{key} {','.join(map(str, values))}" for key, values in options.items())
-    command = f"benchmark OUT --slices {about['phantom_slices']} {command}"
+    command = f"benchmark OUT --slices {about['phantom_slices']} --seed {about['phantom_seed']} {command}"
+    network = about["networks"][OURS]
     lines = [
-        f"From `python -m scripts {command}` on the shipped `model.ts`, {about['threads']} threads. "
+        f"From `python -m scripts {command}` on `{Path(network['file']).name}` of SHA-256 {network['sha256'][:12]}, "
+        f"{about['threads']} threads. "
         "What the paper reports was measured on private data and is not comparable.",
         "What the project asks of its weights (must, aim), and what was found:",
         bars_table(result["bars"]),
@@ -202,7 +205,10 @@ def metrics(result: dict[str, Any]) -> dict[str, object]:
     Args:
         result: what ``benchmark.json`` holds.
     """
-    chosen: dict[str, object] = {"data": ", ".join(result["about"]["data"]) + "; seeds and patients held out"}
+    about = result["about"]
+    chosen: dict[str, object] = {"data": ", ".join(about["data"]) + f"; seed {about['phantom_seed']} and on"}
+    if set(about["patients"]) <= set(HELD_OUT):
+        chosen["data"] = f"{chosen['data']}; seeds and patients held out"
     for data, tables in result["data"].items():
         kind = "phantom" if data == "phantom" else "patients"
         rows: list[Row] = [r for r in tables.get("segmentation", []) if (r["peer"], r["subject"]) == (OURS, "all")]

@@ -23,6 +23,9 @@ FRAMES = 54
 SIZE = 128
 """Pixels along each side of a phantom slice."""
 
+LEAST_FIELD_MM = 48.0
+"""The network takes 32 pixels of 1.5 mm or more."""
+
 NOISE_SEED = 10**6
 """Added to a heart's seed for its noise, so that no heart is drawn with the numbers of another one's noise."""
 
@@ -167,6 +170,9 @@ def _study_cases(path: Path) -> list[Case]:
         cine, labels = cine[::-1], None if labels is None else labels[::-1]
     counted = [] if labels is None else [t for t in range(labels.shape[3]) if labels[..., t].any()]
     x, y = (float(mm) for mm in np.linalg.norm(affine[:3, :2], axis=0))
+    field = min(cine.shape[0] * x, cine.shape[1] * y)
+    if field < LEAST_FIELD_MM:
+        raise CineError(f"{path}: found a field of {field:.0f} mm, expected at least {LEAST_FIELD_MM:.0f} mm each way")
     cases = []
     for z in range(cine.shape[2]):
         frames = _to_grid(cine[:, :, z], (x, y), "bilinear")

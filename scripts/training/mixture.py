@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from scripts.cine.study import CineError
+
 from .simulated import HEARTS, animated_sources, beating_sources, phantom_sources
 from .sources import Source, real_sources
 from .sunnybrook import CINES, HELD_OUT, load_cines, load_pairs
@@ -43,8 +45,13 @@ def training_sources(
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers, device)
     if root is None:
         return sources
+    pairs = load_pairs(Path(root))
+    strangers = set(held_out) - set(HELD_OUT) - set(CINES.values()) - {s.patient for s in pairs}
+    if strangers:  # a patient who is misspelt would be trained on
+        found = ", ".join(sorted(strangers))
+        raise CineError(f"held_out: found {found}, expected patients of {root} by original id, such as SC-HF-I-01")
     cines = load_cines(Path(root), tuple(p for p in CINES.values() if p not in held_out))
-    pairs = [s for s in load_pairs(Path(root)) if s.patient not in held_out]
+    pairs = [s for s in pairs if s.patient not in held_out]
     sources += animated_sources(cines + pairs, animated, seed + 1, size, workers)
     moving, of_slices = real_sources(cines), [real_sources([pair]) for pair in pairs] if pictures else []
     still = [s for of_slice in of_slices for s in of_slice]

@@ -94,6 +94,22 @@ def test_a_folder_of_studies_with_labels(ours, study):
     assert carried["flow"] > carried["unmoved"]
 
 
+def test_a_short_cine_is_measured_as_far_as_it_goes(ours, tmp_path):
+    """Six frames leave two of which nothing can be interpolated."""
+    case = next(c for c in (phantom_case(seed, 6, 48) for seed in range(7, 40)) if c.has_ventricle)
+    affine = np.diag([-1.5, 1.5, 8.0, 1.0])
+    for name, stack in (("a", case.frames), ("a_label", torch.stack(list(case.labels.values())).float())):
+        write_nifti(tmp_path / f"{name}.nii.gz", stack.permute(1, 2, 0)[:, :, None].numpy(), affine, 160.0)
+    settings = Settings(("linear", "hdlnet"), ("interpolation", "segmentation"), (4,))
+    tables = run_benchmark(settings, [ours], [str(tmp_path)])["data"][str(tmp_path)]
+    assert {row["frames_are"] for row in tables["segmentation"]} == {"acquired"}
+    small = tmp_path / "small"
+    small.mkdir()
+    write_nifti(small / "a.nii.gz", case.frames[:, :20].permute(1, 2, 0)[:, :, None].numpy(), affine, 160.0)
+    with pytest.raises(CineError, match=r"a\.nii\.gz: found a field of 30 mm, expected at least 48 mm"):
+        patient_cases(small)
+
+
 def test_a_study_is_brought_to_the_grid_with_its_labels(study):
     (case,) = patient_cases(study)
     assert case.frames.shape == (12, 96, 96)

@@ -10,7 +10,8 @@ from scripts.cine.study import CineError
 RESULT = {
     "about": {
         "data": ["phantom"], "phantom_slices": 3, "threads": 2, "peers": ["hdlnet"], "parts": ["velocity"], "gaps": [6],
-        "networks": {"hdlnet": {"file": "model.ts", "sha256": "0123456789abcdef"}},
+        "networks": {"hdlnet": {"file": "models/model.ts", "sha256": "0123456789abcdef"}},
+        "phantom_seed": 90000, "patients": ["SC-N-03"],
     },
     "bars": [{"row": "a bar", "must": 0.4, "aim": 0.3, "better": "lower", "found": 0.456, "met": False}],
     "data": {
@@ -44,7 +45,8 @@ def test_figures_replace_the_old_ones(bundle):
     assert "0.999" not in text
     assert "| a bar | 0.400 | 0.300 | lower | 0.456 | no |" in text
     assert "0.912" in text
-    assert "benchmark OUT --slices 3 --data phantom --peers hdlnet --parts velocity --gaps 6" in text
+    assert "`model.ts` of SHA-256 0123456789ab" in text
+    assert "benchmark OUT --slices 3 --seed 90000 --data phantom --patients SC-N-03 --peers hdlnet --parts" in text
     ours, theirs = text.split("Labels of the published network")
     assert "0.777" not in ours
     assert "0.777" in theirs
@@ -55,6 +57,12 @@ def test_figures_replace_the_old_ones(bundle):
     assert about["eval_metrics"]["dice_pool_acquired_frames_phantom"] == 0.912
     assert about["eval_metrics"]["velocity_rmse_over_rms_radial_phantom"] == 0.456
     assert "old" not in about["eval_metrics"]
+    assert "patients held out" in about["eval_metrics"]["data"]
+    seen = RESULT | {"about": RESULT["about"] | {"patients": ["SC-HF-I-01"]}}
+    (bundle / "seen.json").write_text(json.dumps(seen))
+    card(str(bundle / "seen.json"), str(bundle))
+    about = json.loads((bundle / "configs/metadata.json").read_text())
+    assert "held out" not in about["eval_metrics"]["data"]
     again = card(str(bundle), str(bundle))
     assert (bundle / "docs/README.md").read_text() == text
     assert "benchmark.json" in again

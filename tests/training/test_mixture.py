@@ -1,7 +1,9 @@
 """What the weights are trained on: how often each kind comes, and what can be left out."""
 
+import pytest
 import torch
 
+from scripts.cine.study import CineError
 from scripts.training import mixture
 from scripts.training.mixture import mixed, training_sources
 from scripts.training.simulated import beating_sources, phantom_sources
@@ -33,6 +35,12 @@ def test_patients_without_a_ventricle_and_with_both_contours_come_more_often():
     assert count(beating[0]) == 40
     assert count(moving[0]) == 15 + 6
     assert len(found) == 215
+
+
+def test_a_patient_to_hold_out_whom_nobody_knows_is_refused(monkeypatch):
+    monkeypatch.setattr(mixture, "load_pairs", lambda root: [RealSlice("SC-N-05", 0, torch.ones(2, 8, 8), False, {})])
+    with pytest.raises(CineError, match=r"held_out: found SC-HF-I-1, expected patients of data"):
+        training_sources("data", 1, 0, 3, 32, ("SC-HF-I-1", "SC-HF-I-01", "SC-N-05"))
 
 
 def test_single_pictures_can_be_left_out(monkeypatch):
