@@ -13,6 +13,7 @@ from scripts.training.sunnybrook import HELD_OUT
 from .ablation import RESULT as ABLATION
 from .ablation import page as describe
 from .bars import OURS, PUBLISHED
+from .network import Network
 from .tables import Row, bars_table, table
 from .tallies import AGREEMENT
 
@@ -132,13 +133,14 @@ def card(result: str, bundle: str = "bundle", ablation: str = "") -> str:
     """
     source = Path(result) / "benchmark.json" if Path(result).is_dir() else Path(result)
     page, metadata = Path(bundle) / "docs" / "README.md", Path(bundle) / "configs" / "metadata.json"
+    model = Path(bundle) / "models" / "model.ts"
     study = [Path(ablation) / ABLATION] if ablation else []
-    for path in (source, page, metadata, *study):
+    for path in (source, page, metadata, model, *study):
         if not path.is_file():
             raise CineError(f"{path}: no such file; expected what benchmark (and ablate) wrote, and a bundle")
     text = page.read_text(encoding="utf-8")
     found = _result(source, ("about", "data", "bars"))
-    figures = section(found)
+    figures = section(found, Network.load(OURS, model).about()["weights_sha256"])
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise CineError(f"{page}: found no single pair of {BEGIN} and {END}, expected the figures' place between them")
     before, old, after = text.split(BEGIN)[0], text.split(BEGIN)[1].split(END)[0], text.split(END)[1]
@@ -166,20 +168,21 @@ def _result(path: Path, parts: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def section(result: dict[str, Any]) -> str:
+def section(result: dict[str, Any], shipped: str) -> str:
     """The card's Performance section as Markdown.
 
     Args:
         result: what ``benchmark.json`` holds.
+        shipped: SHA-256 of the bundle's weights.
     """
     about = result["about"]
     options = {key: about[key] for key in ("data", "patients", "peers", "parts", "gaps")}
     command = " ".join(f"--{key} {','.join(map(str, values))}" for key, values in options.items())
     command = f"benchmark OUT --slices {about['phantom_slices']} --seed {about['phantom_seed']} {command}"
-    network = about["networks"][OURS]
+    measured = about["networks"][OURS]["weights_sha256"]
+    whose = "the shipped weights" if measured == shipped else f"other weights than are shipped ({measured[:12]})"
     lines = [
-        f"From `python -m scripts {command}` on `{Path(network['file']).name}` of SHA-256 {network['sha256'][:12]}, "
-        f"{about['threads']} threads. "
+        f"From `python -m scripts {command}` on {whose}, {about['threads']} threads. "
         "What the paper reports was measured on private data and is not comparable.",
         "What the project asks of its weights (must, aim), and what was found:",
         bars_table(result["bars"]),

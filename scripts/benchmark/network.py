@@ -71,5 +71,8 @@ class Network:
         return corrected[0].unflatten(0, (BLOCKS, -1))
 
     def about(self) -> dict[str, str]:
-        """Which file it was."""
-        return {"file": str(self.path), "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest()}
+        """Which weights it has. A file also holds what was found of them, so its own hash would not last."""
+        weights = hashlib.sha256()
+        for name, values in sorted(self.module.state_dict().items()):
+            weights.update(name.encode() + values.numpy().tobytes())
+        return {"file": str(self.path), "weights_sha256": weights.hexdigest()}

@@ -55,7 +55,7 @@ def markdown(result: dict[str, Any], figures: Sequence[str]) -> str:
     phantom = f"Phantom slices: {about['phantom_slices']}, seeds from {about['phantom_seed']}."
     lines += [f"{phantom} Threads: {about['threads']}, {about['machine']}.", ""]
     for name, network in about["networks"].items():
-        lines += [f"- {name}: `{network['file']}`, SHA-256 {network['sha256'][:12]}"]
+        lines += [f"- {name}: `{network['file']}`, SHA-256 of the weights {network['weights_sha256'][:12]}"]
     lines += ["", "## Bars", "", bars_table(result["bars"])]
     for source, tables in result["data"].items():
         lines += ["", f"# On {source}"]

@@ -60,7 +60,7 @@ def test_everything_but_cost_on_one_phantom_slice(ours, tmp_path):
     assert any("best peer" in bar["row"] for bar in result["bars"])
     write_result(result, tmp_path)
     written = json.loads((tmp_path / "benchmark.json").read_text())
-    assert written["about"]["networks"]["hdlnet"]["sha256"]
+    assert written["about"]["networks"]["hdlnet"]["weights_sha256"]
     page = (tmp_path / "benchmark.md").read_text()
     assert "Not for diagnosis" in page
     for name in ("interpolation_phantom.png", "velocity_phantom.png"):

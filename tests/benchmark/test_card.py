@@ -3,14 +3,16 @@
 import json
 
 import pytest
+import torch
 
 from scripts.benchmark.card import BEGIN, END, card
+from scripts.benchmark.network import Network
 from scripts.cine.study import CineError
 
 RESULT = {
     "about": {
         "data": ["phantom"], "phantom_slices": 3, "threads": 2, "peers": ["hdlnet"], "parts": ["velocity"], "gaps": [6],
-        "networks": {"hdlnet": {"file": "models/model.ts", "sha256": "0123456789abcdef"}},
+        "networks": {"hdlnet": {"file": "models/model.ts", "weights_sha256": "0123456789abcdef"}},
         "phantom_seed": 90000, "patients": ["SC-N-03"],
     },
     "bars": [{"row": "a bar", "must": 0.4, "aim": 0.3, "better": "lower", "found": 0.456, "met": False}],
@@ -34,6 +36,8 @@ def bundle(tmp_path):
     (tmp_path / "docs/README.md").write_text(f"# Card\n\n{BEGIN}\nold 0.999\n{END}\n\n## Limits\n")
     (tmp_path / "configs/metadata.json").write_text('{"version": "0.1.0", "eval_metrics": {"old": 1}}')
     (tmp_path / "benchmark.json").write_text(json.dumps(RESULT))
+    (tmp_path / "models").mkdir()
+    torch.jit.script(torch.nn.Linear(2, 1)).save(tmp_path / "models/model.ts")
     return tmp_path
 
 
@@ -45,7 +49,7 @@ def test_figures_replace_the_old_ones(bundle):
     assert "0.999" not in text
     assert "| a bar | 0.400 | 0.300 | lower | 0.456 | no |" in text
     assert "0.912" in text
-    assert "`model.ts` of SHA-256 0123456789ab" in text
+    assert "on other weights than are shipped (0123456789ab)" in text
     assert "benchmark OUT --slices 3 --seed 90000 --data phantom --patients SC-N-03 --peers hdlnet --parts" in text
     ours, theirs = text.split("Labels of the published network")
     assert "0.777" not in ours
@@ -58,9 +62,11 @@ def test_figures_replace_the_old_ones(bundle):
     assert about["eval_metrics"]["velocity_rmse_over_rms_radial_phantom"] == 0.456
     assert "old" not in about["eval_metrics"]
     assert "patients held out" in about["eval_metrics"]["data"]
-    seen = RESULT | {"about": RESULT["about"] | {"patients": ["SC-HF-I-01"]}}
+    about = Network.load("hdlnet", bundle / "models/model.ts").about()
+    seen = RESULT | {"about": RESULT["about"] | {"patients": ["SC-HF-I-01"], "networks": {"hdlnet": about}}}
     (bundle / "seen.json").write_text(json.dumps(seen))
     card(str(bundle / "seen.json"), str(bundle))
+    assert "on the shipped weights" in (bundle / "docs/README.md").read_text()
     about = json.loads((bundle / "configs/metadata.json").read_text())
     assert "held out" not in about["eval_metrics"]["data"]
     again = card(str(bundle), str(bundle))
