@@ -30,6 +30,7 @@ _EVEN = 1.2
 #: Words of a description that tell the slices of one stack apart, as their numbers do.
 _LEVELS = {"base", "basal", "mid", "apex", "apical"}
 
+_TRIGGER = "(0018,1060) TriggerTime"
 _SPACING = "(0028,0030) PixelSpacing"
 _ORIENTATION = "(0020,0037) ImageOrientationPatient"
 _POSITION = "(0020,0032) ImagePositionPatient"
@@ -73,7 +74,12 @@ class Candidate:
     @property
     def numbers(self) -> str:
         """Its SeriesNumbers."""
-        return ", ".join("?" if f.series_number is None else str(f.series_number) for f in self.series.values())
+        return _numbers(list(self.series.values()))
+
+    @property
+    def one_phase(self) -> bool:
+        """Whether all images of a plane were taken at one moment of the beat, beat after beat, as perfusion is."""
+        return all(plane[0].trigger_ms and len({f.trigger_ms for f in plane}) == 1 for plane in self.planes)
 
     @property
     def extent(self) -> str:
@@ -118,6 +124,9 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
     found.sort(key=lambda c: (-len(c.planes), series_number(next(iter(c.series.values())))))
     if not found:
         raise CineError(_nothing(source, magnitude))
+    moments = [candidate for candidate in found if candidate.one_phase]
+    if len(moments) < len(found):
+        found = [candidate for candidate in found if not candidate.one_phase]
     choice = _pick(source, found, series)
     _check(choice, groups, placeless)
     if series is None:
@@ -129,11 +138,22 @@ def select(source: Path, frames: list[Frame], series: str | int | None = None) -
     if placeless:
         tags = ", ".join(sorted({_lacking(f) for f in placeless}))
         notes.append(f"{len(placeless)} images without a usable {tags} were left aside")
-    others = [f"series {c.numbers} ({c.extent})" for c in found if c is not choice]
+    if moments and choice not in moments:
+        numbers = "; ".join(c.numbers for c in moments)
+        notes.append(f"series {numbers} at one moment of the beat, such as perfusion, were left aside")
+    elif moments:
+        notes.append(f"{_TRIGGER} is the same in all images of a slice: this may be perfusion, not a cine")
+    unused = [(c, [f for uid, f in c.series.items() if uid not in choice.series]) for c in found if c is not choice]
+    others = [f"series {_numbers(left)} ({c.extent})" for c, left in unused if left]
     if others:
         more = f"; and {len(others) - 5} more" if len(others) > 5 else ""
         notes.append(f"{len(others)} other cine(s) in the folder were left aside: {'; '.join(others[:5])}{more}")
     return choice, notes
+
+
+def _numbers(frames: Sequence[Frame]) -> str:
+    """SeriesNumbers of some images."""
+    return ", ".join("?" if f.series_number is None else str(f.series_number) for f in frames)
 
 
 def _lacking(frame: Frame) -> str:

@@ -63,6 +63,17 @@ def test_a_single_slice_does_not_enter_a_series_of_its_own(stack: Write, places:
     assert spacing(stack("x", places, frames, series_number=9), 5) == pytest.approx(8, abs=1e-3)
 
 
+def test_images_at_one_moment_of_the_beat_are_no_cine(stack: Write) -> None:
+    """Perfusion: more slices than the cine, but always at the same time after the R wave."""
+    perfusion = stack("perfusion", [0, 1, 2], 12, series_number=3, description="perf") / "perfusion"
+    edit(perfusion, lambda ds: setattr(ds, "TriggerTime", "350"))
+    alone = read_dicom(perfusion)
+    assert any("may be perfusion, not a cine" in note for note in alone.notes)
+    study = read_dicom(stack("cine", [1], 8, series_number=9, description="cine"))
+    assert study.shape[2:] == (1, 8)
+    assert any("series 3 at one moment of the beat" in note for note in study.notes)
+
+
 def renumbered(stack: Write, order: list[float], **more: Any) -> Path:
     """A folder of slices of one kind, a series each, numbered in this order."""
     for number, place in enumerate(order, 1):
