@@ -203,7 +203,7 @@ def study_flags(maps: Maps, volumes: Volumes | None, septum_clear: float | None)
         return [_flag("no_ventricle_in_study")]
     found: list[Flag] = []
     frames, kept = len(maps.acquired), int(maps.acquired.sum())
-    gap = float(maps.frame_duration_ms.mean()) * frames / kept
+    gap = float(maps.frame_duration_ms.mean()) * (int(np.flatnonzero(maps.acquired)[1]) if kept > 1 else frames)
     low, high = float(maps.rr_ms.min()), float(maps.rr_ms.max())
     if maps.kind == "synthesised":
         found.append(_flag("synthesised"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,21 @@ class Maps:
         """Time of each frame after the first one, shape (Z, T), ms."""
         return self.frame_duration_ms[:, None] * np.arange(len(self.magnitude))
 
+    def ended(self) -> Maps:
+        """The same without frames behind the last acquired one of a cine that is not cyclic: nothing lies beyond."""
+        last = int(np.flatnonzero(self.acquired)[-1]) + 1
+        if self.cyclic or last == len(self.acquired):
+            return self
+        stacks = {name: getattr(self, name)[:last] for name in ("magnitude", "labels", "acquired")}
+        return replace(self, **stacks, velocity=self.velocity[:, :last])
+
 
 def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
     """Read what `python -m scripts infer`, `python -m scripts measured` or the bundle's inference wrote.
 
     A file that is stored mirrored (viewed from the base) is mirrored back, a stack from apex to base is reversed, so
-    that Maps are always as their docstring says.
+    that Maps are always as their docstring says. Those of a cine that ends before the next beat end with its last
+    acquired frame.
 
     Args:
         folder: Folder with NAME_cine, NAME_label, NAME_velocity_x, _y, _z; `folder/NAME` if it holds several names.
@@ -166,7 +175,7 @@ def load_maps(folder: str | Path, labels: str | Path | None = None) -> Maps:
         label_source=source,
         notes=notes,
         sources={**manifest.get("provenance", {}), **stated.get("sources", {})},
-    )
+    ).ended()
 
 
 def _not_reviewed(record: Path, slices: int) -> list[int]:

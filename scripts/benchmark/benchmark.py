@@ -154,7 +154,7 @@ def _names(argument: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
         raise CineError(
             f"{argument}: found {', '.join(wrong) or 'nothing'}, expected all or some of {', '.join(known)}"
         )
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def run_benchmark(
@@ -202,7 +202,7 @@ def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies)
             case = phantom_case(seed, FRAMES // gap * gap, settings.size)
             keys = case.frames[::gap]
             preds = {network.name: network(keys, gap) for network in networks}
-            if "interpolation" in settings.parts and gap in settings.gaps:
+            if "interpolation" in settings.parts and gap in settings.gaps and gap > 1:
                 for name in settings.frame_peers():
                     tallies.interpolation.add(case, gap, name, INTERPOLATORS[name](keys, gap, True))
                 for name, pred in preds.items():

@@ -37,7 +37,7 @@ class Shown:
     where: Row = field(default_factory=dict)
 
 
-LABELS = ("frames_are", "label", "dice", "hd95_mm", "surface_distance_mm", "frames_without", "false")
+LABELS = ("frames_are", "label", "dice", "hd95_mm", "surface_distance_mm", "missed", "frames_without", "false")
 PEAKS = (
     *("component", "marker", "n", "missed", "value_correlation", "value_correlation_from", "value_correlation_to"),
     *("value_bias", "value_low", "value_high", "time_bias", "time_low", "time_high"),

@@ -171,7 +171,7 @@ class AssessmentOperator(Writer):
             cyclic=study.cyclic,
             notes=study.notes,
             sources=dict(study.provenance),
-        )
+        ).ended()
         assessment = assess_maps(maps)
         assessment.write(self._folder / "assessment.json")
         return maps, assessment

@@ -44,6 +44,7 @@ def training_sources(
     """
     sources = phantom_sources(phantoms, seed, size, HEARTS, workers, device)
     if root is None:
+        print("Found no folder of real cine (--dataset_dir): training on simulated hearts alone")
         return sources
     pairs = load_pairs(Path(root))
     strangers = set(held_out) - set(HELD_OUT) - set(CINES.values()) - {s.patient for s in pairs}

@@ -204,7 +204,10 @@ def test_reviewed_labels_replace_predicted_ones(tmp_path):
     image = nib.load(folder / "case_cine.nii.gz")
     image.header["descrip"] = "not cyclic"
     nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header), folder / "case_cine.nii.gz")
-    assert np.array_equal(load_maps(folder, review).labels[11], np.moveaxis(pixels["label"], 3, 0)[11])
+    ends = load_maps(folder, review)
+    assert ends.labels.shape[0] == len(ends.acquired) == 10  # behind the last acquired frame there is nothing
+    assert ends.acquired[-1]
+    assert np.array_equal(ends.labels[9], np.moveaxis(pixels["label"], 3, 0)[9])
     write(review, {"label": reviewed[..., :5]})
     with pytest.raises(CineError, match="found 5 frames, expected 4"):
         load_maps(folder, review)
