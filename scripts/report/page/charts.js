@@ -108,7 +108,7 @@ function drawChart(chart, last) {
     svg.append(element("line", { class: Math.abs(tick) < 1e-9 ? "zero" : "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }));
     svg.append(element("text", { x: MARGIN.left - 6, y: y(tick) + 3.5, "text-anchor": "end" }, words(tick, Number.isInteger(tick) ? 0 : 1)));
   }
-  for (const tick of ticks(0, rr, Math.min(8, width / 70))) {
+  for (const tick of ticks(0, last ? rr * 0.96 : rr, Math.min(8, width / 70))) { // the last chart says ms there
     svg.append(element("text", { x: x(tick), y: height - 5, "text-anchor": "middle" }, words(tick, 0)));
   }
   if (last) svg.append(element("text", { x: width - MARGIN.right, y: height - 5, "text-anchor": "end" }, "ms"));
