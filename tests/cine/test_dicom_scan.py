@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from scripts.cine.dicom import read_dicom
 from scripts.cine.dicom_scan import scan
@@ -98,6 +99,26 @@ def test_a_legacy_converted_file_keeps_its_times_among_what_was_not_assigned(stu
     found = read_dicom(folder)
     np.testing.assert_array_equal(found.magnitude, study.magnitude)
     np.testing.assert_allclose(found.rr_ms, 800)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_of_two_magnitudes_in_one_series_the_plain_one_is_read(study: Study, write: Write, both: bool) -> None:
+    folder = write()
+    if both:
+        shutil.copytree(folder, folder / "contrast")
+
+    def tell(ds: pydicom.Dataset) -> None:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"]
+
+    def contrast(ds: pydicom.Dataset) -> None:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "M_PCA", "M", "PCA"]
+        if both:
+            ds.SOPInstanceUID, ds.InstanceNumber = generate_uid(), ds.InstanceNumber + 500
+            ds.PixelData = bytes(len(ds.PixelData))
+
+    edit(folder, tell)
+    edit(folder / "contrast" if both else folder, contrast)
+    np.testing.assert_array_equal(read_dicom(folder).magnitude, study.magnitude)
 
 
 def test_equal_uids_at_other_temporal_positions_are_no_copies(study: Study, write: Write) -> None:
