@@ -1,7 +1,10 @@
 """Training samples: what moves with what."""
 
+import pickle
+
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from scripts.networks.motion import warp
 from scripts.training.losses import region
@@ -144,3 +147,12 @@ def test_a_source_that_comes_twice_is_kept_once(sources):
     assert windows.sources[0].magnitude.device.type == windows.sources[1].velocity.device.type == "meta"
     assert windows.sources[0].areas.device.type == "cpu"
     assert sources[0].magnitude.device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["train_interpolation", "train_synthesis"])
+def test_what_collates_reaches_processes_that_are_spawned(name, root):
+    parser = ConfigParser()
+    parser.read_config(str(root / "bundle" / "configs" / f"{name}.json"))
+    collate = pickle.loads(pickle.dumps(parser.get_parsed_content("train#dataloader#collate_fn")))
+    batch = {"image": torch.zeros(1)}
+    assert collate(batch) is batch
