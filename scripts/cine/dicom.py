@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .dicom_scan import Frame, scan
 from .dicom_select import select
-from .dicom_timing import Timing, timed
+from .dicom_timing import Timing, mostly, timed
 from .study import CineError, Study, check_image, require_rr
 
 #: DICOM's patient axes point left, posterior, head (PS3.3 C.7.6.2.1.1); nibabel's right, anterior, head.
@@ -73,7 +73,7 @@ def study_of(slices: Sequence[Timing], source: str, notes: Sequence[str]) -> tup
         The study, and the affine (RAS, mm) of its slices in the order given, which need not be the study's.
     """
     affine, geometry_notes = stack_affine([timing.frames for timing in slices])
-    cyclic = 2 * sum(timing.cyclic for timing in slices) > len(slices)
+    cyclic = mostly([timing.cyclic for timing in slices])
     pixels = read_pixels(slices, check_image)
     try:
         study = Study.arranged(

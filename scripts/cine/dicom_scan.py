@@ -74,7 +74,7 @@ class Frame:
         trigger_ms, nominal_ms, heart_rate: TriggerTime (ms), NominalInterval (ms), HeartRate (1/min), or None.
         temporal, instance: TemporalPositionIdentifier or -Index, InstanceNumber, or None.
         magnitude: False if the header calls it a phase, velocity, real or imaginary image, or one that we derived.
-        contrast: Whether it is a magnitude that phase contrast made of such images (Philips' M_PCA).
+        phase_contrast: Whether it is a magnitude that phase contrast made of such images (Philips' M_PCA).
     """
 
     path: Path
@@ -95,7 +95,7 @@ class Frame:
     nominal_ms: float | None
     heart_rate: float | None
     magnitude: bool
-    contrast: bool
+    phase_contrast: bool
 
     @property
     def where(self) -> str:
@@ -120,7 +120,7 @@ def scan(source: Path) -> list[Frame]:
             frames.extend(_read(path))
     if not frames:
         raise CineError(f"{source}: no cine found: none of the {len(paths)} file(s) is a DICOM MR image")
-    return _without_contrasts(_without_copies(frames))
+    return _plain_magnitudes(_without_copies(frames))
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
@@ -197,7 +197,7 @@ def _frame(path: Path, index: int | None, header: Dataset, values: Any, componen
         nominal_ms=_float(values.get("NominalInterval")),
         heart_rate=_float(values.get("HeartRate")),
         magnitude=not kinds & _NOT_MAGNITUDE and ge_magnitude(header),
-        contrast="M_PCA" in kinds,
+        phase_contrast="M_PCA" in kinds,
     )
 
 
@@ -209,7 +209,7 @@ def _enhanced(path: Path, header: Dataset, index: int, shared: Dataset, groups: 
 
     measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
     gating, kind = group("CardiacSynchronizationSequence"), group("MRImageFrameTypeSequence")
-    # A legacy converted file keeps the classic tags here (PS3.3 C.7.6.16.2.25, C.7.6.16.2.26).
+    # A legacy converted file keeps the classic tags here: (0020,9171) and (0020,9170).
     own = _first(groups.get("UnassignedPerFrameConvertedAttributesSequence"))
     common = _first(shared.get("UnassignedSharedConvertedAttributesSequence"))
 
@@ -243,10 +243,10 @@ def _without_copies(frames: list[Frame]) -> list[Frame]:
     return list(reversed(unique.values()))
 
 
-def _without_contrasts(frames: list[Frame]) -> list[Frame]:
+def _plain_magnitudes(frames: list[Frame]) -> list[Frame]:
     """Take M_PCA images for magnitudes only in a series that has no others: Philips writes both into one."""
-    plain = {f.series_uid for f in frames if f.magnitude and not f.contrast}
-    return [replace(f, magnitude=False) if f.contrast and f.series_uid in plain else f for f in frames]
+    plain = {f.series_uid for f in frames if f.magnitude and not f.phase_contrast}
+    return [replace(f, magnitude=False) if f.phase_contrast and f.series_uid in plain else f for f in frames]
 
 
 def _first(sequence: Any) -> Dataset:

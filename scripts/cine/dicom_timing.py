@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .dicom_scan import Frame
-from .study import CineError, plausible_rr
+from .study import EVENLY, CineError, evenly, plausible_rr
 
 #: A step longer than this many usual ones leaves a frame out: within the cycle one is missing, from the last frame to
 #: the next R wave the end of diastole, as prospective gating does.
@@ -22,17 +22,15 @@ _SHORTEST_SPAN = 0.25
 
 #: Trigger times that cover this many RR, in steps that are milliseconds for certain, are several beats.
 _BEATS, _STEP_MS = 1.75, (10.0, 150.0)
-EVENLY = "evenly over RR"
-"""What is said of times that no tag states."""
 
-_TRIGGER = "(0018,1060) TriggerTime"
+TRIGGER = "(0018,1060) TriggerTime"
 _NOMINAL = "(0018,1062) NominalInterval"
 _RATE = "(0018,1088) HeartRate"
 _TEMPORAL = "(0020,0100) TemporalPositionIdentifier"
 _INSTANCE = "(0020,0013) InstanceNumber"
 #: What stands for these tags in an enhanced multi-frame file (PS3.3 C.7.6.16.2.2, C.7.6.16.2.7).
 _ENHANCED = {
-    _TRIGGER: "(0020,9153) NominalCardiacTriggerDelayTime",
+    TRIGGER: "(0020,9153) NominalCardiacTriggerDelayTime",
     _NOMINAL: "(0020,9251) RRIntervalTimeNominal",
     _TEMPORAL: "(0020,9128) TemporalPositionIndex",
     _INSTANCE: "the order in the file",
@@ -103,16 +101,16 @@ def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     trigger = np.array([np.nan if f.trigger_ms is None else f.trigger_ms for f in plane])
     span = _span(trigger)
     rr_from, rr, notes = _rr(plane, rr_ms, trigger, span)
-    as_times = span is not None and _SHORTEST_SPAN * rr <= span <= (1 + _TOLERANCE) * rr
+    as_times = span is not None and _are_times(span, rr)
     if as_times or (span is not None and _in_order(trigger, span, rr)):
-        order, order_from = np.argsort(trigger), _TRIGGER
-        _check_gaps([plane[i] for i in order], trigger[order], _TRIGGER, " ms")
+        order, order_from = np.argsort(trigger), TRIGGER
+        _check_gaps([plane[i] for i in order], trigger[order], TRIGGER, " ms")
     else:
         order, order_from = _other_order(plane, trigger)
     frames = tuple(plane[i] for i in order)
-    if span and span >= _BEATS * rr and _as_real_time(trigger):
+    if span and span >= _BEATS * rr and _even(trigger) and _STEP_MS[0] <= _step(trigger) <= _STEP_MS[1]:
         raise CineError(
-            f"{frames[0].where}: {_TRIGGER} covers {span:.0f} ms, {span / rr:.1f} times RR = {rr:.0f} ms from "
+            f"{frames[0].where}: {TRIGGER} covers {span:.0f} ms, {span / rr:.1f} times RR = {rr:.0f} ms from "
             f"{rr_from}: found several beats, as of a real-time cine, expected one"
         )
     if as_times:
@@ -121,9 +119,8 @@ def _timed(plane: Sequence[Frame], rr_ms: float | None) -> Timing:
     if span:
         extent = f"{span:.0f} ms, more than RR" if span > rr else f"{span:.3g} ms, less than a quarter of RR"
         spread = f"order from {order_from}, frames {EVENLY}"
-        notes += (f"{_TRIGGER} covers {extent} ({rr:.0f} ms): not believed as times; {spread}",)
-    times = np.arange(len(plane)) * rr / len(plane)
-    return Timing(frames, times, rr, True, f"{order_from}, frames {EVENLY}", rr_from, notes)
+        notes += (f"{TRIGGER} covers {extent} ({rr:.0f} ms): not believed as times; {spread}",)
+    return Timing(frames, evenly(len(plane), rr), rr, True, f"{order_from}, frames {EVENLY}", rr_from, notes)
 
 
 def retimed(times_ms: np.ndarray, rr_ms: float) -> tuple[np.ndarray, bool]:
@@ -137,29 +134,39 @@ def retimed(times_ms: np.ndarray, rr_ms: float) -> tuple[np.ndarray, bool]:
         The same times, but evenly over RR in slices that cover more than it or hardly any of it; and whether most
         slices are cyclic.
     """
-    span = times_ms[:, -1] - times_ms[:, 0] + np.median(np.diff(times_ms, axis=1), axis=1)
-    as_times = (span >= _SHORTEST_SPAN * rr_ms) & (span <= (1 + _TOLERANCE) * rr_ms)
-    even = np.arange(times_ms.shape[1]) * rr_ms / times_ms.shape[1]
-    cyclic = [not known or _reaches_rr(row, rr_ms) for known, row in zip(as_times, times_ms, strict=True)]
-    return np.where(as_times[:, None], times_ms, even), 2 * sum(cyclic) > len(cyclic)
+    known = [_are_times(row[-1] - row[0] + _step(row), rr_ms) for row in times_ms]
+    cyclic = [not k or _reaches_rr(row, rr_ms) for k, row in zip(known, times_ms, strict=True)]
+    return np.where(np.array(known)[:, None], times_ms, evenly(times_ms.shape[1], rr_ms)), mostly(cyclic)
 
 
-def _as_real_time(trigger: np.ndarray) -> bool:
-    """Whether trigger times rise in even steps that can only be milliseconds."""
-    steps = np.diff(np.sort(trigger))
-    usual = float(np.median(steps))
-    return _STEP_MS[0] <= usual <= _STEP_MS[1] and bool(steps.max() <= LONGEST_STEP * usual)
+def mostly(cyclic: Sequence[bool]) -> bool:
+    """Whether a study is cyclic: most of its slices are; of an odd one among many RR may be wrong."""
+    return 2 * sum(cyclic) > len(cyclic)
+
+
+def _step(times: np.ndarray) -> float:
+    """The usual step of times in any order."""
+    return float(np.median(np.diff(np.sort(times))))
+
+
+def _even(times: np.ndarray) -> bool:
+    """Whether no step of times, in any order, leaves a frame out."""
+    return bool(np.diff(np.sort(times)).max() <= LONGEST_STEP * _step(times))
+
+
+def _are_times(span: float, rr: float) -> bool:
+    """Whether times that cover a span can be times within RR, both ms."""
+    return bool(_SHORTEST_SPAN * rr <= span <= (1 + _TOLERANCE) * rr)
 
 
 def _in_order(trigger: np.ndarray, span: float, rr: float) -> bool:
     """Whether trigger times that are no times within RR still tell the order: in another unit, or of another RR."""
-    steps = np.diff(np.sort(trigger))
-    return span < rr or (plausible_rr(span) and bool(steps.max() <= LONGEST_STEP * np.median(steps)))
+    return span < rr or (plausible_rr(span) and _even(trigger))
 
 
 def _reaches_rr(times: np.ndarray, rr: float) -> bool:
     """Whether the first frame follows the last: no frame is left out between them, beyond what a rounded RR allows."""
-    rest, step = rr - (times[-1] - times[0]), np.median(np.diff(times))
+    rest, step = rr - (times[-1] - times[0]), _step(times)
     return bool(rest <= max(LONGEST_STEP * step, step + _ROUNDED_RR * rr))
 
 
@@ -172,10 +179,10 @@ def _rr(
         rr_from, rr = next(iter(stated.items()))
         return rr_from, rr, tuple(_disagreements(stated))
     if span and plausible_rr(span):
-        return _TRIGGER, span, (f"no tag states RR: it was taken from what {_TRIGGER} covers",)
+        return TRIGGER, span, (f"no tag states RR: it was taken from what {TRIGGER} covers",)
     raise CineError(
         f"{plane[0].where}: missing timing: found {_NOMINAL} = {plane[0].nominal_ms}, {_RATE} = "
-        f"{plane[0].heart_rate}, {_TRIGGER} = {_range(trigger)}, expected RR in one of them; give --rr_ms"
+        f"{plane[0].heart_rate}, {TRIGGER} = {_range(trigger)}, expected RR in one of them; give --rr_ms"
     )
 
 
@@ -187,7 +194,7 @@ def _stated(plane: Sequence[Frame], rr_ms: float | None, span: float | None) -> 
     if span and len(tags) == 2:
         by_nominal, by_rate = tags.values()
         if _agree(span, by_rate) and not _agree(by_nominal, by_rate) and not _agree(by_nominal, span):
-            tags = {f"{_RATE}, borne out by {_TRIGGER}": by_rate, _NOMINAL: by_nominal}
+            tags = {f"{_RATE}, borne out by {TRIGGER}": by_rate, _NOMINAL: by_nominal}
     return ({} if rr_ms is None else {"argument rr_ms": rr_ms}) | tags
 
 
@@ -209,8 +216,7 @@ def _span(trigger: np.ndarray) -> float | None:
     """Time that the frames cover, one step behind the last included; None unless every frame has a time of its own."""
     if not np.isfinite(trigger).all() or len(np.unique(trigger)) < len(trigger):
         return None
-    steps = np.diff(np.sort(trigger))
-    return float(steps.sum() + np.median(steps))
+    return float(np.ptp(trigger)) + _step(trigger)
 
 
 def _other_order(plane: Sequence[Frame], trigger: np.ndarray) -> tuple[np.ndarray, str]:
@@ -226,7 +232,7 @@ def _other_order(plane: Sequence[Frame], trigger: np.ndarray) -> tuple[np.ndarra
     first = plane[0]
     twin = next((f for f in plane[1:] if (f.trigger_ms, f.temporal) == (first.trigger_ms, first.temporal)), plane[1])
     raise CineError(
-        f"{first.where}, {twin.where}: found several images at one place and time ({_TRIGGER} = {first.trigger_ms}, "
+        f"{first.where}, {twin.where}: found several images at one place and time ({TRIGGER} = {first.trigger_ms}, "
         f"{_TEMPORAL} = {first.temporal}, {_INSTANCE} = {first.instance}, {twin.instance}), expected one"
     )
 

@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from .dicom_timing import EVENLY, retimed
+from .dicom_timing import retimed
 from .folder import MANIFEST
-from .study import CineError, Study, require_rr
+from .study import EVENLY, CineError, Study, require_rr
 
 FORMAT = "hdl_mvm study"
 VERSION = 1

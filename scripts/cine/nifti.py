@@ -11,11 +11,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
-from .dicom_timing import EVENLY
 from .folder import MANIFEST
 from .manifest import read_manifest, study_from, write_manifest
 from .phase import FULL_SCALE
-from .study import LEAST_FRAMES, RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
+from .study import EVENLY, LEAST_FRAMES, RR_RANGE_MS, CineError, Study, plausible_rr, require_rr
 
 SUFFIXES = (".nii.gz", ".nii")
 UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)

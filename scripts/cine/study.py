@@ -14,6 +14,9 @@ RR_RANGE_MS = (250.0, 2500.0)
 #: Frames of a cine: fewer show no beat, and the network looks at the one before and the one after.
 LEAST_FRAMES = 3
 
+#: What the provenance says of times that nothing states.
+EVENLY = "evenly over RR"
+
 #: Right, posterior, head in RAS: where the base lies. X x Y of an image viewed from the apex points there.
 APEX_TO_BASE = np.array([1.0, -1.0, 1.0])
 #: A plane whose normal has less than this cosine to that direction does not tell its two sides apart.
@@ -69,6 +72,19 @@ def check_image(pixels: NDArray, where: str) -> None:
             f"{where}: found signed pixels ({low:g} to {high:g}), as phase images have; expected a magnitude "
             f"image (0 and above)"
         )
+
+
+def evenly(frames: int, rr_ms: NDArray | float) -> NDArray[np.float64]:
+    """Times of frames that are spread evenly over RR from the R wave on, ms.
+
+    Args:
+        frames: How many.
+        rr_ms: RR interval, ms: a number, or shape (Z, 1).
+
+    Returns:
+        Shape (T,) or (Z, T), ms.
+    """
+    return np.asarray(rr_ms * np.arange(frames) / frames)
 
 
 def spacing_of(affine: NDArray) -> tuple[float, float, float]:
@@ -187,9 +203,7 @@ class Study:
             )
         width, _, slices, frames = pixels.shape
         rr = np.broadcast_to(np.asarray(rr_ms, float), (slices,))
-        times = (
-            rr[:, None] * np.arange(frames) / frames if frame_times_ms is None else np.asarray(frame_times_ms, float)
-        )
+        times = evenly(frames, rr[:, None]) if frame_times_ms is None else np.asarray(frame_times_ms, float)
         uids = tuple(tuple(row) for row in sop_instance_uids)
         sources = dict(provenance or {})
         remarks = list(notes)

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from .dicom import LPS_TO_RAS, read_pixels, stack_affine, study_of
 from .dicom_scan import DERIVED_BY_US, Frame, scan
-from .dicom_select import SAME_PLACE_MM, alike, select, series_number
+from .dicom_select import select
+from .dicom_stacks import SAME_PLACE_MM, alike, series_number
 from .dicom_timing import Timing, timed
 from .nifti import is_nifti, load_nifti, read_nifti, stem
 from .phase import background_offset, decode, decode_dicom, unwrapped

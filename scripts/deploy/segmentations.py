@@ -13,7 +13,6 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from tqdm import tqdm
 
-from scripts.cine.dicom_scan import Frame
 from scripts.cine.write_dicom import decimal_strings
 
 from .objects import (
@@ -60,7 +59,7 @@ def write_segmentations(
     written = []
     for t in tqdm(range(count), desc=series.description, unit="frame", leave=False, disable=None):
         for z, stand_in in enumerate(stand_ins):
-            _place(stand_in, source.frames[z][t // factor], source.frames[0][0].orientation)
+            stand_in.ImagePositionPatient = decimal_strings(source.frames[z][t // factor].position)
         made = hd.seg.Segmentation(
             source_images=stand_ins,
             pixel_array=masks[t],
@@ -120,15 +119,11 @@ def _stand_in(source: Source, z: int) -> Dataset:
     stand_in.SOPClassUID, stand_in.SOPInstanceUID, stand_in.SeriesInstanceUID = MRImageStorage, generate_uid(), "2.25.1"
     stand_in.FrameOfReferenceUID, stand_in.Modality = frame_of_reference(header), "MR"
     stand_in.Rows, stand_in.Columns = frame.size
+    # highdicom wants one orientation, and slices of a stack may differ in the last digits.
+    stand_in.ImageOrientationPatient = decimal_strings(source.frames[0][0].orientation)
     stand_in.PixelSpacing = decimal_strings(frame.spacing)
     stand_in.SliceThickness = decimal_strings([frame.thickness or source.study.spacing_mm[2]])[0]
     return stand_in
-
-
-def _place(stand_in: Dataset, frame: Frame, orientation: NDArray[np.float64]) -> None:
-    """Put it where a frame lies; all have one orientation, since slices may differ in the last digits."""
-    stand_in.ImagePositionPatient = decimal_strings(frame.position)
-    stand_in.ImageOrientationPatient = decimal_strings(orientation)
 
 
 def _refer(made: Dataset, images: dict[str, ImageReference]) -> None:
