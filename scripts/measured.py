@@ -67,10 +67,8 @@ def measured(
         for key, pixels in stacks.items():
             dtype = np.int16 if key.startswith("velocity") else None
             write_nifti(work / f"{name}_{key}.nii.gz", pixels, study.affine, step, dtype, oriented)
-        velocity = {
-            **{"kind": "measured", "venc_cm_s": list(found.venc), "sources": found.sources},
-            "labels": "given" if labels else "predicted",
-        }
+        velocity = {"kind": "measured", "venc_cm_s": list(found.venc), "sources": found.sources}
+        velocity["labels"] = "given" if labels else "predicted"
         write_manifest(study, work, f"{name}.nii.gz", velocity)
     for note in study.notes:
         print(f"Note: {note}")

@@ -182,12 +182,7 @@ def _peaks(motion: StackMotion, step: float, cyclic: bool, systole_ms: float) ->
         "twist_deg": (motion.twist_deg, way, whole, "twist_time_ms"),
         "torsion_deg_cm": (motion.torsion_deg_cm, way, whole, ""),
         "torsion_rate_systolic_deg_s_cm": (torsion, way, before, "torsion_rate_systolic_time_ms"),
-        "torsion_rate_diastolic_deg_s_cm": (
-            torsion,
-            -way,
-            after,
-            "torsion_rate_diastolic_time_ms",
-        ),
+        "torsion_rate_diastolic_deg_s_cm": (torsion, -way, after, "torsion_rate_diastolic_time_ms"),
         "gls_rate_systolic_per_s": (gls, -1, before, ""),
         "gls_rate_diastolic_per_s": (gls, 1, after, ""),
         "gcs_rate_systolic_per_s": (gcs, -1, before, ""),

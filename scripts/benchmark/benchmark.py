@@ -127,10 +127,9 @@ def benchmark(
     settings = Settings(chosen, _names("parts", parts, PARTS), tuple(int(g) for g in numbers), slices, seed)
     files = {OURS: model, PUBLISHED: published}
     networks = [Network.load(name, files[name]) for name in (PUBLISHED, OURS) if name in chosen]
-    sources = [name.strip() for name in data.split(",") if name.strip()]
+    sources = _listed(data)
     with whole_folder(out, model, RESULT) as folder:
-        chosen_patients = tuple(p.strip() for p in patients.split(",") if p.strip())
-        result = run_benchmark(settings, networks, sources, chosen_patients)
+        result = run_benchmark(settings, networks, sources, _listed(patients))
         write_result(result, folder)
     missed = sum(not bar["met"] for bar in result["bars"])
     return f"Wrote {RESULT}, benchmark.md and figures to {out}; {missed} of {len(result['bars'])} bars missed"
@@ -148,13 +147,18 @@ def _absent(peers: Sequence[str]) -> list[str]:
 def _names(argument: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
     if text == "all":
         return tuple(known)
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(dict.fromkeys(_listed(text)))
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise CineError(
             f"{argument}: found {', '.join(wrong) or 'nothing'}, expected all or some of {', '.join(known)}"
         )
-    return tuple(dict.fromkeys(names))
+    return names
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Words between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def run_benchmark(
@@ -171,7 +175,7 @@ def run_benchmark(
     Returns:
         What ``benchmark.json`` holds.
     """
-    result: dict[str, Any] = {"about": _about(settings, networks, sources) | {"patients": list(patients)}}
+    result: dict[str, Any] = {"about": _about(settings, networks, sources, patients)}
     cases = {source: patient_cases(source, patients) for source in sources if source != "phantom"}
     data: dict[str, Any] = {}
     for source in sources:
@@ -225,18 +229,23 @@ def _phantoms(settings: Settings, networks: Sequence[Network], tallies: Tallies)
 def _velocities(network: Network, tally: VelocityTally, case: Case, gap: int, seed: int, alone: Tensor) -> Tensor:
     """Velocities of a slice, in its stack if the network knows stacks; its labels are the same in it and alone."""
     name, own = network.name, (ventricle(alone) == 1).float()
-    frames, place = case.frames[None], 0
+    stack, place = case.frames[None], 0
     if network.knows_stacks:
-        frames, place = phantom_stack(seed, len(case.frames), len(case.frames[0]))
+        stack, place = phantom_stack(seed, len(case.frames), len(case.frames[0]))
+    keys = stack[:, ::gap]
+
+    def see(keys: Tensor) -> Tensor:
+        return network.in_stack(keys, gap)[..., place] if network.knows_stacks else network(keys[0], gap)
+
+    pred = alone
+    if network.knows_stacks:
+        pred = see(keys)
         tally.add(case, f"{name}, slice alone", alone[4:7])
         tally.add(case, f"{name}, slice alone, own labels", alone[4:7], own)
-    pred = network.in_stack(frames[:, ::gap], gap)[..., place] if network.knows_stacks else alone
     tally.add(case, name, pred[4:7])
     tally.add(case, f"{name}, own labels", pred[4:7], own)
     if gap == MAIN_GAP:
-        keys = torch.rot90(frames[:, ::gap], 1, (-2, -1))
-        turned = network.in_stack(keys, gap)[..., place] if network.knows_stacks else network(keys[0], gap)
-        tally.add_turned(case, name, pred[4:7], turned[4:7])
+        tally.add_turned(case, name, pred[4:7], see(torch.rot90(keys, 1, (-2, -1)))[4:7])
     return pred
 
 
@@ -308,11 +317,14 @@ def _tables(tallies: Tallies, real: bool) -> dict[str, Any]:
     return {name: rows for name, rows in tables.items() if rows}
 
 
-def _about(settings: Settings, networks: Sequence[Network], sources: Sequence[str]) -> dict[str, Any]:
+def _about(
+    settings: Settings, networks: Sequence[Network], sources: Sequence[str], patients: Sequence[str]
+) -> dict[str, Any]:
     packages = ("torch", "monai", "numpy", "scipy", "onnxruntime", *REQUIRED.values())
     return {
         "not_for_diagnosis": True,
         "data": list(sources),
+        "patients": list(patients),
         "peers": list(settings.peers),
         "parts": list(settings.parts),
         "gaps": list(settings.gaps),

@@ -155,7 +155,14 @@ def correlation(found: ArrayLike, wanted: ArrayLike) -> float:
 
 
 def correlation_interval(found: ArrayLike, wanted: ArrayLike) -> tuple[float, float]:
-    """The 95 % confidence interval of Pearson's correlation; NaN for fewer than four pairs, or where one is constant.
+    """Tells how sure Pearson's correlation is.
+
+    Args:
+        found: values, shape (N,).
+        wanted: their partners, shape (N,).
+
+    Returns:
+        Its 95 % confidence interval; NaN for fewer than four pairs, or where one side is constant.
 
     Source: Fisher, Metron 1921, "On the probable error of a coefficient of correlation deduced from a small sample".
     """

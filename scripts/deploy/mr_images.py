@@ -130,19 +130,26 @@ def write_mr_series(
     return written
 
 
+def _taken_over(made: Dataset, header: Dataset, keyword: str) -> bool:
+    """Take a value over from the source; False if it is empty, or no number where one belongs."""
+    value = header.get(keyword)
+    if value in (None, ""):
+        return False
+    try:
+        setattr(made, keyword, value)
+    except ValueError:
+        return False
+    return True
+
+
 def _slice_header(source: Source, z: int, series: Series, algorithm: Algorithm, now: datetime) -> hd.SOPClass:
     """What the images of a slice share."""
     header, frame = source.headers[z], source.frames[z][0]
     made = new_object(MRImageStorage, "MR", series, 1, header, algorithm)
     made.SeriesDate, made.SeriesTime = made.ContentDate, made.ContentTime = DA(now.date()), TM(now.time())
     for keyword, otherwise in _SCAN.items():
-        try:
-            value = header.get(keyword)
-        except ValueError:  # not a number, where one belongs
-            value = None
-        value = otherwise if value in (None, "") else value
-        if value is not None:
-            setattr(made, keyword, value)
+        if not _taken_over(made, header, keyword) and otherwise is not None:
+            setattr(made, keyword, otherwise)
     if "SpacingBetweenSlices" in made:
         made.SpacingBetweenSlices = abs(made.SpacingBetweenSlices)
     options = made.ScanOptions or []

@@ -142,8 +142,8 @@ def _write(
             labels[:, :, z] = _read(review, (*study.shape[:2], study.shape[3]))
     for file in (MANIFEST, f"{name}.nii.gz"):
         shutil.copyfile(source / file, work / file)
-    write_nifti(work / f"{name}_label.nii.gz", labels, study.affine, float(study.frame_duration_ms.mean()),
-                oriented=study.orientation_known)  # fmt: skip
+    step = float(study.frame_duration_ms.mean())
+    write_nifti(work / f"{name}_label.nii.gz", labels, study.affine, step, oriented=study.orientation_known)
 
     def told(review: Review) -> dict[str, str]:
         return {"by": review.by, "at": review.at, "file": review.file.relative_to(studies).as_posix()}

@@ -94,7 +94,7 @@ def _refuse_twice(study: Study, source: str, folders: Iterable[Path]) -> None:
     for folder in folders:
         for name in study_names(folder):
             known = read_manifest(cine_folder(folder) / name / MANIFEST)["sop_instance_uids"]
-            if any(u and u in known[0] for row in study.sop_instance_uids for u in row if known):
+            if {u for row in known for u in row if u} & {u for row in study.sop_instance_uids for u in row}:
                 raise CineError(f"{source}: found the images of {name}, which is prepared already")
 
 

@@ -208,7 +208,8 @@ def ventricle_figure(assessment: Assessment) -> Figure:
     for axes, title in zip(grid.ravel(), ("strain", ROTATION, "torsion rate", "volume"), strict=True):
         axes.set(title=title, xlabel="time after the first frame, ms")
         axes.axhline(0, color="0.4", linewidth=0.6)
-    for axes in [*grid.ravel()[:3]] * (stack is None) + [grid[1, 1]] * (volumes is None):
+    sources = (stack, stack, stack, volumes)
+    for axes in (panel for panel, source in zip(grid.ravel(), sources, strict=True) if source is None):
         axes.text(0.5, 0.6, "needs two whole slices", ha="center", color="0.4", transform=axes.transAxes)
     if stack is not None:
         _draw_motion(grid.ravel(), assessment, stack)

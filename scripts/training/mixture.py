@@ -39,6 +39,9 @@ def training_sources(
             made to beat, but no true motion.
         device: where phantoms are made, as in ``phantom_sources``.
 
+    Raises:
+        CineError: if nobody is called as somebody who is to be held out.
+
     Returns:
         Sources; what is real is repeated, so that with single pictures it makes up more than half of the samples.
     """

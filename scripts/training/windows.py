@@ -129,5 +129,9 @@ class Windows(Dataset):
 
 
 def as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The ``collate_fn`` of ``Windows``, which draws batches whole; processes that are spawned cannot take a lambda."""
+    """Gives a batch of ``Windows`` back, as its ``collate_fn``: processes that are spawned cannot take a lambda.
+
+    Args:
+        batch: what ``Windows.__getitems__`` drew.
+    """
     return batch

@@ -117,6 +117,19 @@ def test_a_heart_that_twists_the_other_way_has_negative_peaks(ring):
     assert turned["torsion_rate_systolic_deg_s_cm"] < 0 < turned["torsion_rate_diastolic_deg_s_cm"]
 
 
+def test_rates_are_those_of_the_phase_that_they_name(ring):
+    """A short burst in late diastole, twice as fast as systole and the same way, is not systolic torsion."""
+    time = (np.arange(FRAMES) / FRAMES)[:, None, None]
+    bursts = ((1.0, 0.15, 0.08), (-3.0, 0.5, 0.04), (2.0, 0.85, 0.02))
+    rate = sum(height * np.exp(-0.5 * ((time - at) / width) ** 2) for height, at, width in bursts)
+    omegas = (0.0, 0.02, 0.04)
+    maps = ring(lambda x, y, z: (omegas[z] * y * rate, -omegas[z] * x * rate, 0.0), slices=3)
+    peaks = assess_maps(maps, 0.0).stack.peaks
+    assert peaks["torsion_rate_systolic_time_ms"] == pytest.approx(0.15 * RR_MS, abs=RR_MS / FRAMES)
+    assert peaks["torsion_rate_systolic_deg_s_cm"] == pytest.approx(np.rad2deg(0.4) / 2, rel=0.03)
+    assert peaks["torsion_rate_diastolic_time_ms"] == pytest.approx(0.5 * RR_MS, abs=RR_MS / FRAMES)
+
+
 def test_sectors_run_clockwise_from_the_septum_as_seen_from_the_apex(ring):
     # Only what lies at +Y of the centre moves: with the septum at +X it is the second quarter, clockwise on the screen.
     found = curves(ring(lambda x, y: (0.0, 0.0, np.where(y > 0, 5.0, 0.0) * np.abs(TIME))), "longitudinal")

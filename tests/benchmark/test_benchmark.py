@@ -161,6 +161,15 @@ def test_bars_by_hand():
     ]
     bars = find_bars({"data": {"phantom": {"interpolation": rows}}})
     assert [(bar["found"], bar["met"]) for bar in bars] == [(1.0, False), (3.0, True), (43.0, True)]
+    without = find_bars({"data": {"phantom": {"interpolation": [row for row in rows if row["peer"] != "flow"]}}})
+    assert [bar["found"] for bar in without] == [3.0, 43.0]  # who is best is not known
+    errors = [
+        {"peer": peer, "component": "radial", "rmse_cm_s": error, "rmse_over_rms": error}
+        for peer, error in (("zero", 1.0), ("population", 0.8), ("flow", 0.5), ("hdlnet", 0.2))
+    ]
+    known, unknown = (find_bars({"data": {"phantom": {"velocity": some}}}) for some in (errors, errors[::3]))
+    assert [bar["found"] for bar in known] == pytest.approx([0.2, 0.4])
+    assert [bar["found"] for bar in unknown] == [0.2]
     costs = [
         {"network": "hdlnet", "engine": "torch", "frames": 9, "pixels": 192, "slices": 1, "seconds_a_slice": 2.0},
         {

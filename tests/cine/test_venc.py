@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from scripts.cine.dicom import read_dicom
+from scripts.cine.manifest import read_manifest
 from scripts.cine.study import CineError
 from scripts.cine.velocity import read_measured
 from scripts.cine.venc import ge_magnitude
@@ -248,5 +249,6 @@ def test_one_enhanced_file_with_magnitude_and_phases(tmp_path):
     nib.Nifti1Image(labels, affine).to_filename(tmp_path / "label.nii")
     out = measured_command(str(tmp_path / "all.dcm"), str(tmp_path / "maps"), labels=str(tmp_path / "label.nii"))
     assert len(list(out.glob("maps_velocity_?.nii.gz"))) == 3
+    assert read_manifest(out / "study.json")["velocity"]["labels"] == "given"
     with pytest.raises(CineError, match=r"label\.nii: found one NIfTI file"):
         read_measured(tmp_path / "label.nii")

@@ -14,7 +14,7 @@ from scripts.deploy.mr_images import Axis, Velocity, venc_for, write_mr_series
 from scripts.deploy.objects import Series
 from scripts.deploy.source import Source
 
-from .conftest import ALGORITHM, SHAPE
+from .conftest import ALGORITHM, SHAPE, write_view
 
 AXES: tuple[Axis, ...] = ("x", "y", "z")
 
@@ -51,6 +51,22 @@ def test_acquired_frames_are_exact_and_all_lie_where_their_source_does(source: S
             assert image.NominalInterval == round(source.study.rr_ms[z])
             uids = [r.ReferencedSOPInstanceUID for r in image.SourceImageSequence]
             assert uids == [r.sop_uid for r in source.between(z, k, 2)]
+
+
+def test_numbers_that_are_none_are_not_taken_over(tmp_path: Path, assert_valid: Callable[[Path], None]) -> None:
+    write_view("ge", tmp_path / "dicom")
+    for path in (tmp_path / "dicom").rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        ds.SpacingBetweenSlices, ds.SeriesNumber, ds.RepetitionTime = -8, 30_000_000, "3.141592"
+        ds.save_as(path)
+        path.write_bytes(path.read_bytes().replace(b"3.141592", b"3,141592"))
+    source = Source.read(tmp_path / "dicom")
+    series = Series(source.series_number(7), "cine")
+    write_mr_series(tmp_path / "cine", source, interpolated(source), series, ALGORITHM)
+    image = written(tmp_path / "cine")[0]
+    assert (image.SpacingBetweenSlices, image.RepetitionTime) == (8, None)
+    assert image.SeriesNumber < 2**31
+    assert_valid(next((tmp_path / "cine").iterdir()))
 
 
 def test_the_study_is_the_sources_and_the_series_is_new(source: Source, tmp_path: Path) -> None:

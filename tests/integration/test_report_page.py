@@ -4,6 +4,7 @@ It needs a Chromium: the environment variable CHROMIUM, or one on the PATH (Debi
 """
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -113,6 +114,36 @@ class Opened:
 def opened(browser: Browser, reports: dict[str, Path]) -> Iterator[Opened]:
     opened = Opened(browser, reports["ring"])
     yield opened
+    opened.context.close()
+    assert opened.wrong == []
+
+
+def test_peaks_lie_on_their_curve_where_rr_differs(browser: Browser, tmp_path: Path, maps: Maps) -> None:
+    """Segments have the mean RR of their level; their curves and peaks are drawn on the axis of the slice on screen."""
+    rr = np.array([800.0, 900.0, 1000.0])
+    uneven = dataclasses.replace(maps, rr_ms=rr, frame_duration_ms=rr / len(maps.acquired))
+    page = write_page(tmp_path / "uneven.html", uneven, assess_maps(uneven))
+    opened = Opened(browser, page)
+    at = "c => [c.getAttribute('cx'), c.getAttribute('cy')].map(Number)"
+    for _ in range(3):
+        charts = opened.page.locator("#curves .chart")
+        for k in (0, 2):  # radial and longitudinal, which peak in time
+            path = charts.nth(k).locator("path.line").get_attribute("d") or ""
+            x, y = np.array([pair.split() for pair in path[1:].split("L")], float).T
+            peak = charts.nth(k).locator("circle.marker").evaluate_all(f"all => all.map({at})")
+            assert x[y.argmin()] == pytest.approx(peak[0][0], abs=1.5 * (x[1] - x[0]))
+            assert x[y.argmax()] == pytest.approx(peak[1][0], abs=1.5 * (x[1] - x[0]))
+        opened.page.keyboard.press("ArrowDown")
+        opened.settled()
+    opened.context.close()
+    assert opened.wrong == []
+
+
+def test_the_map_of_a_cine_that_ends_has_its_own_times(browser: Browser, tmp_path: Path, maps: Maps) -> None:
+    ends = dataclasses.replace(maps, cyclic=False, frame_duration_ms=maps.frame_duration_ms * 0.7)
+    opened = Opened(browser, write_page(tmp_path / "ends.html", ends, assess_maps(ends)))
+    times = [float(text) for text in opened.page.locator("#map-times span").all_inner_texts()]
+    assert 500 < max(times) < 0.7 * maps.rr_ms[0]
     opened.context.close()
     assert opened.wrong == []
 

@@ -38,6 +38,12 @@ def test_masks_and_contours_of_patients_agree(shared_data):
     assert np.mean(overlaps) > 0.97
 
 
+def test_as_many_pictures_as_the_card_says(shared_data):
+    pairs = sunnybrook.load_pairs(shared_data / "sunnybrook")
+    assert sum(len(pair.labels) for pair in pairs) == 578
+    assert sum(len(pair.labels) for pair in pairs if pair.patient in sunnybrook.HELD_OUT) == 112
+
+
 def test_a_pair_carries_the_contour_where_one_was_drawn(shared_data):
     root = shared_data / "sunnybrook"
     pairs = {p.index: p for p in sunnybrook.load_pairs(root) if p.patient == "SC-HF-I-02"}

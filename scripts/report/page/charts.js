@@ -99,10 +99,11 @@ function drawChart(chart, last) {
   const y = (value) => MARGIN.top + ((high + pad - value) / (high - low + 2 * pad)) * (height - MARGIN.top - MARGIN.bottom);
   const bottom = height - MARGIN.bottom;
   const svg = element("svg", { class: "chart-area", height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${chart.title}, ${chart.unit}` });
-  const es = sliceNow().end_systole_ms * stretch;
-  if (sliceNow().end_systole_ms !== null) {
-    svg.append(element("rect", { class: "systole", x: x(0), y: MARGIN.top, width: x(es) - x(0), height: bottom - MARGIN.top }));
-    svg.append(element("text", { x: x(es) - 3, y: MARGIN.top + 9, "text-anchor": "end" }, "ES"));
+  const es = sliceNow().end_systole_ms;
+  if (es !== null) {
+    const end = x(es * stretch);
+    svg.append(element("rect", { class: "systole", x: x(0), y: MARGIN.top, width: end - x(0), height: bottom - MARGIN.top }));
+    svg.append(element("text", { x: end - 3, y: MARGIN.top + 9, "text-anchor": "end" }, "ES"));
   }
   for (const tick of ticks(low - pad, high + pad, 6)) {
     svg.append(element("line", { class: Math.abs(tick) < 1e-9 ? "zero" : "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }));
@@ -115,7 +116,7 @@ function drawChart(chart, last) {
   for (const line of [...chart.lines].reverse()) {
     svg.append(element("path", { class: line.faint ? "line faint" : "line", style: `stroke:${line.colour}`, d: trace(line.values, times, x, y) }));
   }
-  for (const marker of chart.markers ?? []) svg.append(...drawMarker(marker, x((marker.time_percent_rr * rr) / 100), y, chart.lines[0]?.colour));
+  for (const marker of chart.markers ?? []) svg.append(...drawMarker(marker, (percent) => x((percent * rr) / 100), y, chart.lines[0]?.colour));
   const cursor = element("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
   const dots = chart.lines.map(({ colour }) => element("circle", { r: 3.2, style: `fill:${colour}` }));
   svg.append(cursor, ...dots);
@@ -150,11 +151,11 @@ function trace(values, times, x, y) {
   }).join("");
 }
 
-function drawMarker({ code, value_cm_s: value, time_ms: time }, x, y, colour) {
+function drawMarker({ code, value_cm_s: value, time_ms: time, time_percent_rr: percent }, x, y, colour) {
   const above = value >= 0;
-  const circle = element("circle", { class: "marker", cx: x, cy: y(value), r: 3.6, style: `stroke:${colour}` },
+  const circle = element("circle", { class: "marker", cx: x(percent), cy: y(value), r: 3.6, style: `stroke:${colour}` },
     element("title", {}, `${MARKERS[code]}: ${words(value)} cm/s at ${words(time, 0)} ms`));
-  return [circle, element("text", { class: "marker-name", x: x + 6, y: y(value) + (above ? -3 : 10) }, `${code} ${words(value)}`)];
+  return [circle, element("text", { class: "marker-name", x: x(percent) + 6, y: y(value) + (above ? -3 : 10) }, `${code} ${words(value)}`)];
 }
 
 /** Hovering shows values, pressing moves the cine. */
